@@ -1,0 +1,227 @@
+// The contract between the kernel programs and the agent, and nothing else: types, ids and sizes.
+//
+// Rules: fixed-width members only (u8 u16 u32 u64, u8[N], char[N]); explicit _pad; no bit-fields,
+// no packing, no pointers; the values of enums are written out, only appended, never reused; each
+// struct is followed by an assertion of its size. agent/otelauto/abi/_layout.py is generated from
+// this file (make generate) and proved by tests/bpf/test_abi_layout.py and by the handshake that
+// the loader makes for every struct before a program runs.
+#ifndef OTELAUTO_ABI_H
+#define OTELAUTO_ABI_H
+
+// The sizes that both sides use.
+#define PATH_BYTES 256		// longest path kept, in bytes; longer ones are cut and say so
+#define DURATION_BUCKETS 24	// configured bounds (at most 23) and the one above the last
+#define SIZE_BUCKETS 16		// configured bounds (at most 15) and the one above the last
+#define FINE_BUCKETS 56		// two buckets an octave, see fine_bucket()
+#define METHOD_BYTES 24		// longest registered method name, zero padded
+#define MAX_SERVICES 4096	// service ids are 1 to MAX_SERVICES - 1; 0 means none
+
+// Who the process is in the exchange.
+enum role {
+	ROLE_NONE = 0,
+	ROLE_SERVER = 1,	// it read the request
+	ROLE_CLIENT = 2,	// it wrote the request
+};
+
+// The first bytes after which a connection is known to speak it.
+enum version {
+	VERSION_NONE = 0,
+	VERSION_HTTP_1_0 = 1,
+	VERSION_HTTP_1_1 = 2,
+};
+
+// Why an exchange has no proper end. The names, in lower case and without the prefix, are the values
+// of the attribute error.type.
+enum fault {
+	FAULT_NONE = 0,
+	FAULT_CONNECTION_CLOSED = 1,	// the peer closed before the response was complete
+	FAULT_CONNECTION_RESET = 2,	// a reset, or a send that failed, ended it
+	FAULT_NO_RESPONSE = 3,		// the process itself closed without (completely) answering
+	FAULT_CANCELLED = 4,		// client: it closed before the response was complete
+};
+
+// What the kernel counts for the agent's own metrics. Per-CPU array, summed by the reader.
+enum count {
+	COUNT_EXCHANGES = 0,		// exchanges counted in the aggregate
+	COUNT_SERIES_OVERFLOW = 1,	// exchanges counted under the overflow series: the aggregate is full
+	COUNT_SERIES_LOST = 2,		// exchanges that even the overflow series could not take
+	COUNT_PAYLOAD_FAULT = 3,	// user memory that could not be read
+	COUNT_PAYLOAD_UNSEEN = 4,	// operations whose payload no register points to (io_uring, splice)
+	COUNT_COMPAT_TASK = 5,		// operations of 32-bit processes
+	COUNT_ORPHAN_RESPONSE = 6,	// responses to requests from before the agent
+	COUNT_PIPELINE_OVERFLOW = 7,	// requests beyond the deepest pipeline that is followed
+	COUNT_CARRY_LOST = 8,		// the kept start of a split head was evicted
+	COUNT_OPERATION_TOO_LONG = 9,	// one operation held more messages than are followed
+	COUNT_PARSE_ERROR = 10,		// bytes where a message had to start that are none
+	COUNT_CONNECTION_LOST = 11,	// the connection table could not take an entry
+	COUNT_EVENT_LOST = 12,		// the event ring was full
+	COUNT_PATH_LOST = 13,		// the path table could not take an entry
+	COUNT_TLS_CONNECTION = 14,	// connections of targets that speak TLS and cannot be read
+	COUNT_HTTP2_CONNECTION = 15,	// connections of targets that speak HTTP/2 and are not read yet
+	COUNT_TUNNEL = 16,		// connections that left HTTP by 101 or CONNECT
+	COUNT_MAX = 32,
+};
+
+// Event kinds of the ring.
+enum event_kind {
+	EVENT_EXEC = 1,			// struct event_process: a process runs another program
+	EVENT_EXIT = 2,			// struct event_process: the last thread of a target is gone
+	EVENT_FORK = 3,			// struct event_process: a target has a child, which inherited its service
+	EVENT_LISTEN = 4,		// struct event_listen: a TCP socket listens
+	EVENT_PATH = 5,			// struct event_path: a successful exchange with a path that no route matched
+};
+
+// Bits of options.events: which events the agent wants; the others are not sent.
+enum event_bit {
+	EVENT_BIT_EXEC = 1,
+	EVENT_BIT_LISTEN = 2,
+};
+
+// What is done with a path that no route matches (routes.unmatched).
+enum unmatched {
+	UNMATCHED_UNSET = 0,		// no route
+	UNMATCHED_WILDCARD = 1,		// one route for all, ROUTE_WILDCARD
+	UNMATCHED_LEARN = 2,		// user space learns it: EVENT_PATH (policies path and heuristic)
+};
+
+// Route ids with a meaning of their own; the agent hands out the others.
+enum route {
+	ROUTE_NONE = 0,			// no route attribute
+	ROUTE_WILDCARD = 1,		// "/**"
+	ROUTE_OTHER = 2,		// the service has as many routes as it may have
+	ROUTE_PENDING = 3,		// red_key.path tells which path; the agent maps it when it reads
+	ROUTE_OVERFLOW = 4,		// the explicit overflow series
+	ROUTE_FIRST = 16,
+};
+
+// Value of targets, key u32 process id (in the agent's pid namespace).
+struct target {
+	u32 service;
+	u32 flags;
+};
+_Static_assert(sizeof(struct target) == 8, "target");
+
+// One step of the route automaton: value of route_edges and, for the root, part of struct service.
+struct route_edge {
+	u32 node;		// where the next segment is looked up; 0: nowhere
+	u32 route;		// route of a path that ends here; ROUTE_NONE: none
+	u32 rest;		// route of a path that has no further edge (trailing *); ROUTE_NONE: none
+	u32 _pad;
+};
+_Static_assert(sizeof(struct route_edge) == 16, "route_edge");
+
+// Key of route_edges. segment is the FNV-1a hash (64 bits, offset basis xor route_seed) of one path
+// segment, made 1 if it is 0; 0 stands for any segment.
+struct route_step {
+	u64 segment;
+	u32 node;
+	u32 _pad;
+};
+_Static_assert(sizeof(struct route_step) == 16, "route_step");
+
+// Value of services, index service id.
+struct service {
+	struct route_edge root;
+	u32 generation;		// cached routes of another generation are not valid
+	u32 unmatched;		// enum unmatched
+};
+_Static_assert(sizeof(struct service) == 24, "service");
+
+// Key of paths and of route_cache.
+struct path_key {
+	u64 hash;		// of the path's bytes, up to PATH_BYTES
+	u32 service;
+	u32 _pad;
+};
+_Static_assert(sizeof(struct path_key) == 16, "path_key");
+
+// Value of paths: the text of a path that the cache did not know.
+struct path_text {
+	u16 len;
+	u8 truncated;		// 1: the path is longer than PATH_BYTES
+	u8 reported;		// 1: EVENT_PATH has been sent
+	u8 _pad[4];
+	u8 text[PATH_BYTES];	// zero padded; no query, no fragment
+};
+_Static_assert(sizeof(struct path_text) == 8 + PATH_BYTES, "path_text");
+
+// Value of route_cache, key struct path_key.
+struct route_hit {
+	u32 route;
+	u32 generation;
+};
+_Static_assert(sizeof(struct route_hit) == 8, "route_hit");
+
+// Key of red, the aggregate: one exported series, but for the shard.
+struct red_key {
+	u64 path;		// path_key.hash if route is ROUTE_PENDING, else 0
+	u32 service;
+	u32 route;
+	u16 status;		// 0: no response was seen
+	u16 server_port;	// host order; 0: none (unix socket)
+	u8 role;		// enum role
+	u8 method;		// id of METHODS in the generated layout; 0: _OTHER
+	u8 version;		// enum version
+	u8 fault;		// enum fault
+	u8 tls;			// 1: url.scheme is https
+	u8 family;		// 4, 6, or 1 for unix; clients only
+	u8 shard;		// spreads one series over CPUs; the reader adds the shards up
+	u8 _pad[5];
+	u8 address[16];		// clients only: the server's address; IPv4 in the first four bytes
+};
+_Static_assert(sizeof(struct red_key) == 48, "red_key");
+
+// Value of red. All members only grow (modulo 2^32 and 2^64); the number of exchanges is the sum of
+// duration[].
+struct red_value {
+	u64 duration_sum_ns;
+	u64 request_bytes;	// bodies; sum over exchanges with a known size
+	u64 response_bytes;
+	u32 duration[DURATION_BUCKETS];
+	u32 request_size[SIZE_BUCKETS];
+	u32 response_size[SIZE_BUCKETS];
+	u32 fine[FINE_BUCKETS];
+};
+_Static_assert(sizeof(struct red_value) == 24 + 4 * (DURATION_BUCKETS + 2 * SIZE_BUCKETS + FINE_BUCKETS),
+	       "red_value");
+
+// Value of the one element of options.
+struct options {
+	u64 route_seed;
+	u32 events;		// EVENT_BIT_*
+	u32 _pad;
+};
+_Static_assert(sizeof(struct options) == 16, "options");
+
+// The head of every record of the event ring.
+struct event_header {
+	u32 kind;		// enum event_kind
+	u32 len;		// of the whole record
+	u64 time_ns;		// CLOCK_MONOTONIC
+};
+_Static_assert(sizeof(struct event_header) == 16, "event_header");
+
+struct event_process {
+	struct event_header header;
+	u32 pid;		// process id (thread group)
+	u32 parent;		// EVENT_FORK: the parent's; else 0
+	u32 service;		// service of the process, 0: none
+	u32 _pad;
+};
+_Static_assert(sizeof(struct event_process) == 32, "event_process");
+
+struct event_listen {
+	struct event_header header;
+	u32 pid;
+	u16 port;		// host order
+	u16 family;		// AF_INET or AF_INET6
+};
+_Static_assert(sizeof(struct event_listen) == 24, "event_listen");
+
+struct event_path {
+	struct event_header header;
+	struct path_key key;
+};
+_Static_assert(sizeof(struct event_path) == 32, "event_path");
+
+#endif
