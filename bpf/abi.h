@@ -16,6 +16,56 @@
 #define METHOD_BYTES 24		// longest registered method name, zero padded
 #define MAX_SERVICES 4096	// service ids are 1 to MAX_SERVICES - 1; 0 means none
 
+// The methods of the IANA HTTP Method Registry (RFC 9110 section 16.1.1): id, name in C, name on the
+// wire. Ids are only appended. 0 stands for every other token and is reported as _OTHER.
+#define HTTP_METHODS(X) \
+	X(1, GET, "GET") \
+	X(2, HEAD, "HEAD") \
+	X(3, POST, "POST") \
+	X(4, PUT, "PUT") \
+	X(5, DELETE, "DELETE") \
+	X(6, PATCH, "PATCH") \
+	X(7, OPTIONS, "OPTIONS") \
+	X(8, CONNECT, "CONNECT") \
+	X(9, TRACE, "TRACE") \
+	X(10, ACL, "ACL") \
+	X(11, BASELINE_CONTROL, "BASELINE-CONTROL") \
+	X(12, BIND, "BIND") \
+	X(13, CHECKIN, "CHECKIN") \
+	X(14, CHECKOUT, "CHECKOUT") \
+	X(15, COPY, "COPY") \
+	X(16, LABEL, "LABEL") \
+	X(17, LINK, "LINK") \
+	X(18, LOCK, "LOCK") \
+	X(19, MERGE, "MERGE") \
+	X(20, MKACTIVITY, "MKACTIVITY") \
+	X(21, MKCALENDAR, "MKCALENDAR") \
+	X(22, MKCOL, "MKCOL") \
+	X(23, MKREDIRECTREF, "MKREDIRECTREF") \
+	X(24, MKWORKSPACE, "MKWORKSPACE") \
+	X(25, MOVE, "MOVE") \
+	X(26, ORDERPATCH, "ORDERPATCH") \
+	X(27, PRI, "PRI") \
+	X(28, PROPFIND, "PROPFIND") \
+	X(29, PROPPATCH, "PROPPATCH") \
+	X(30, QUERY, "QUERY") \
+	X(31, REBIND, "REBIND") \
+	X(32, REPORT, "REPORT") \
+	X(33, SEARCH, "SEARCH") \
+	X(34, UNBIND, "UNBIND") \
+	X(35, UNCHECKOUT, "UNCHECKOUT") \
+	X(36, UNLINK, "UNLINK") \
+	X(37, UNLOCK, "UNLOCK") \
+	X(38, UPDATE, "UPDATE") \
+	X(39, UPDATEREDIRECTREF, "UPDATEREDIRECTREF") \
+	X(40, VERSION_CONTROL, "VERSION-CONTROL")
+
+#define HTTP_METHOD_ENUM(id, name, text) METHOD_##name = id,
+enum method {
+	METHOD_OTHER = 0,
+	HTTP_METHODS(HTTP_METHOD_ENUM)
+};
+
 // Who the process is in the exchange.
 enum role {
 	ROLE_NONE = 0,
@@ -160,7 +210,7 @@ struct red_key {
 	u16 status;		// 0: no response was seen
 	u16 server_port;	// host order; 0: none (unix socket)
 	u8 role;		// enum role
-	u8 method;		// id of METHODS in the generated layout; 0: _OTHER
+	u8 method;		// enum method
 	u8 version;		// enum version
 	u8 fault;		// enum fault
 	u8 tls;			// 1: url.scheme is https
