@@ -195,8 +195,8 @@ EXCHANGES = _metric(
     "otelauto.exchanges",
     "counter",
     unit="{exchange}",
-    description="HTTP exchanges seen, by outcome: aggregated, overflow (counted without its "
-    "attributes) or lost.",
+    description="HTTP exchanges seen, by outcome: aggregated (the sum of the series), overflow "
+    "(counted without its attributes) or lost.",
 )
 LOSSES = _metric(
     "otelauto.losses",
@@ -219,10 +219,10 @@ RING_EVENTS_LOST = _metric(
 
 KERNEL_COUNTS: tuple[KernelCount, ...] = (
     KernelCount(
-        "COUNT_EXCHANGES",
-        EXCHANGES,
-        (("otelauto.outcome", "aggregated"),),
-        "Exchanges counted in the aggregate.",
+        "COUNT_RESPONSE_UNSEEN",
+        LOSSES,
+        (("otelauto.cause", "response_unseen"),),
+        "Exchanges whose response could not be read (io_uring, 32-bit code).",
     ),
     KernelCount(
         "COUNT_SERIES_OVERFLOW",
@@ -279,6 +279,12 @@ KERNEL_COUNTS: tuple[KernelCount, ...] = (
         CONNECTIONS_UNREAD,
         (("otelauto.protocol", "tunnel"),),
         "Connections that left HTTP by 101 or CONNECT.",
+    ),
+    KernelCount(
+        "COUNT_SCRATCH_LOST",
+        LOSSES,
+        (("otelauto.cause", "scratch_lost"),),
+        "Operations whose working memory was taken over half-way.",
     ),
 )
 
