@@ -1,1 +1,1 @@
-"""See the modules."""
+"""The configuration: what can be set, how it is read and checked, and how it is documented."""
