@@ -1,0 +1,2 @@
+// The same definitions under their other name.
+#include <uapi/asm/byteorder.h>

@@ -1,0 +1,2 @@
+// The same registers under their other name.
+#include <uapi/linux/ptrace.h>

@@ -1,0 +1,2 @@
+// struct msghdr and sockaddr.
+#include <linux/types.h>

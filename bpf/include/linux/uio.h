@@ -1,0 +1,2 @@
+// struct iovec.
+#include <linux/types.h>

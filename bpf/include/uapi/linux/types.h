@@ -1,0 +1,2 @@
+// The same types under their other name.
+#include <linux/types.h>
