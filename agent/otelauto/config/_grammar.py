@@ -140,21 +140,44 @@ def parse_ports(texts: tuple[str, ...]) -> Ports:
 
 
 def check_glob(text: str) -> str:
-    """The glob (``*``, ``?``, ``[a-z]``, ``[!a-z]``) if its brackets are closed.
+    r"""The glob if it is well formed.
+
+    Globs know ``*``, ``?``, ``[a-z]``, ``[!a-z]``, ``{one,two}`` and ``\`` before a character that
+    stands for itself.
 
     Raises:
-        BadValueError: a bracket is open, which fnmatch would silently take literally.
+        BadValueError: a bracket or brace is not closed, a range runs backwards, or a backslash ends
+            it.
     """
-    position = 0
-    while (start := text.find("[", position)) >= 0:
-        inner = start + 2 if text[start + 1 : start + 2] == "!" else start + 1
-        end = text.find("]", inner + 1)
-        if end < 0:
-            raise BadValueError(
-                f'glob {quoted(text)} has an unclosed "["; close it, or write [[] for a bracket'
-            )
-        position = end + 1
+    depth = position = 0
+    while position < len(text):
+        char = text[position]
+        if char == "\\":
+            position += 1
+            if position == len(text):
+                raise BadValueError(f"glob {quoted(text)} ends with a backslash; write two")
+        elif char == "[":
+            position = _set_end(text, position)
+        elif char == "{":
+            depth += 1
+        elif char == "}" and depth:
+            depth -= 1
+        position += 1
+    if depth:
+        raise BadValueError(f'glob {quoted(text)} has an unclosed "{{"; close it, or write \\{{')
     return text
+
+
+def _set_end(text: str, start: int) -> int:
+    """Position of the bracket that closes the one at ``start``."""
+    inner = start + 2 if text[start + 1 : start + 2] == "!" else start + 1
+    end = text.find("]", inner + 1)
+    if end < 0:
+        raise BadValueError(f'glob {quoted(text)} has an unclosed "["; close it, or write \\[')
+    for span in re.finditer(r"(.)-(.)", text[inner:end], re.DOTALL):
+        if span[1] > span[2]:
+            raise BadValueError(f"glob {quoted(text)}: range {span[0]} runs backwards")
+    return end
 
 
 def parse_pairs(text: str) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from typing import TypeVar
 
 from otelauto.config._grammar import (
@@ -20,11 +21,13 @@ from otelauto.config._grammar import (
     quoted,
 )
 from otelauto.config.values import Ports, Secret, Url
+from otelauto.errors import ConfigError
 from otelauto.options import BadValueError, Kind, Plain, Raw
+from otelauto.routes.pattern import parse_pattern
 
 __all__ = [
     "BOOLEAN",
-    "GLOB",
+    "GLOBS",
     "HEADERS",
     "MILLISECONDS",
     "PAIRS",
@@ -32,7 +35,9 @@ __all__ = [
     "PORTS",
     "RATIO",
     "REGEXP",
+    "ROUTE",
     "SECRET",
+    "SIGNALS",
     "TEXT",
     "URL",
     "URL_PATH",
@@ -48,6 +53,7 @@ T = TypeVar("T")
 _TRUE = frozenset({"true", "yes", "on", "1", "t"})
 _FALSE = frozenset({"false", "no", "off", "0", "f"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token, RFC 9110 section 5.6.2
+_LONGEST_REGEXP = 1000
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 
@@ -98,14 +104,32 @@ def _ratio(raw: Raw) -> float:
     return number
 
 
-def _glob(raw: Raw) -> str:
-    return check_glob(_text(raw))
+def _globs(raw: Raw) -> tuple[str, ...]:
+    # Not split at commas, which command lines hold and {one,two} needs.
+    if isinstance(raw, dict):
+        raise BadValueError("a glob or a list of globs is expected here, not a mapping")
+    items = (raw,) if isinstance(raw, str) else raw
+    return tuple(check_glob(_text(item)) for item in items if item != "")
+
+
+def _route(raw: Raw) -> str:
+    text = _text(raw)
+    try:
+        parse_pattern(text)
+    except ConfigError as error:
+        raise BadValueError(str(error)) from None
+    return text
 
 
 def _regexp(raw: Raw) -> str:
     text = _text(raw)
+    if len(text) > _LONGEST_REGEXP:
+        raise BadValueError(f"the regular expression is longer than {_LONGEST_REGEXP} characters")
     try:
-        re.compile(text)
+        with warnings.catch_warnings():
+            # Python warns of forms whose meaning may change one day, on the standard error.
+            warnings.simplefilter("ignore")
+            re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise BadValueError(f"{quoted(text)} is not a regular expression: {error}") from None
     return text
@@ -184,7 +208,7 @@ def _pairs(raw: Raw) -> tuple[tuple[str, str], ...]:
         pairs, bad = parse_pairs(raw)
         if bad:
             raise BadValueError("; ".join(bad))
-        return pairs
+        return tuple((name, _text(value)) for name, value in pairs)
     problems: list[tuple[int | str, str]] = [
         (name, f"attribute {quoted(name)} needs one value")
         for name, value in raw.items()
@@ -192,7 +216,7 @@ def _pairs(raw: Raw) -> tuple[tuple[str, str], ...]:
     ]
     if problems:
         raise BadValueError("; ".join(p for _, p in problems), items=tuple(problems))
-    return tuple((name, _scalar(value)) for name, value in raw.items())
+    return tuple((name, _text(value)) for name, value in raw.items())
 
 
 def _ports(raw: Raw) -> Ports:
@@ -324,7 +348,13 @@ TEXT: Kind[str] = Kind("text", _text, str, _SCALAR_SCHEMA)
 BOOLEAN: Kind[bool] = Kind("`true` or `false`", _boolean, bool, {"type": "boolean"})
 PATH: Kind[str] = Kind("absolute path", _path, str, {"type": "string", "pattern": "^(/.*)?$"})
 URL_PATH: Kind[str] = Kind("URL path", _url_path, str, {"type": "string", "pattern": "^/"})
-GLOB: Kind[str] = Kind("glob", _glob, str, _SCALAR_SCHEMA)
+GLOBS: Kind[tuple[str, ...]] = Kind(
+    "glob, or list of globs",
+    _globs,
+    lambda globs: globs[0] if len(globs) == 1 else list(globs),
+    {"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _SCALAR_SCHEMA}]},
+)
+ROUTE: Kind[str] = Kind("route pattern", _route, str, _STRING)
 REGEXP: Kind[str] = Kind("regular expression", _regexp, str, _STRING)
 RATIO: Kind[float] = Kind(
     "number, 0 to 1", _ratio, float, {"type": "number", "minimum": 0, "maximum": 1}
@@ -348,4 +378,11 @@ PORTS: Kind[Ports] = Kind(
     _ports,
     _plain_ports,
     {"anyOf": [*_PORT_ITEM["anyOf"], {"type": "array", "items": _PORT_ITEM}]},  # type: ignore[misc]
+)
+_SIGNALS = sequence(choice("metrics", "traces"))
+SIGNALS: Kind[tuple[str, ...] | None] = Kind(
+    _SIGNALS.name,
+    _SIGNALS.parse,
+    lambda signals: None if signals is None else list(signals),
+    _SIGNALS.schema,
 )

@@ -23,7 +23,7 @@ from otelauto.config.kinds import (
     duration,
     integer,
 )
-from otelauto.config.selection import Discovery, Routes, Selector
+from otelauto.config.selection import Discovery, Routes
 from otelauto.config.values import Ports
 from otelauto.options import Variable, opt, section
 
@@ -322,29 +322,15 @@ class Config:
         return self.trace_printer
 
     @property
-    def quick_selector(self) -> Selector | None:
-        """The quick options ``ebpf.open_port`` and ``ebpf.executable_*`` as one entry.
-
-        A suffix and a regular expression become one regular expression. None if none is given;
-        ``ebpf.system_wide`` is not part of it.
-        """
-        regexp = self.ebpf.executable_regexp
-        if self.ebpf.executable_name:
-            suffix = _escaped_suffix(self.ebpf.executable_name)
-            regexp = f"(?=.*(?:{regexp})).*{suffix}" if regexp else suffix
-        if not (regexp or self.ebpf.open_port):
-            return None
-        return Selector(
-            name=self.service_name,
-            namespace=self.service_namespace,
-            open_ports=self.ebpf.open_port,
-            exe_path_regexp=regexp,
-        )
+    def has_quick_selector(self) -> bool:
+        """Whether ``ebpf.open_port``, ``executable_name`` or ``executable_regexp`` is given."""
+        ebpf = self.ebpf
+        return bool(ebpf.open_port or ebpf.executable_name or ebpf.executable_regexp)
 
     @property
     def has_selector(self) -> bool:
         """Whether anything is to be instrumented."""
-        return bool(self.quick_selector or self.ebpf.system_wide or self.discovery.instrument)
+        return self.has_quick_selector or self.ebpf.system_wide or bool(self.discovery.instrument)
 
     @property
     def has_metrics_exporter(self) -> bool:
@@ -354,9 +340,3 @@ class Config:
             or self.prometheus_export.enabled
             or self.printer != "disabled"
         )
-
-
-def _escaped_suffix(text: str) -> str:
-    """A regular expression for paths that end with the text."""
-    special = frozenset("\\.^$*+?{}[]|()")
-    return "".join(f"\\{c}" if c in special else c for c in text) + r"\Z"

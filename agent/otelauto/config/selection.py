@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from otelauto.config.kinds import (
     BOOLEAN,
-    GLOB,
+    GLOBS,
     PATH,
     PORTS,
     RATIO,
     REGEXP,
+    ROUTE,
+    SIGNALS,
     TEXT,
     choice,
     duration,
@@ -87,13 +89,13 @@ class EntryRoutes:
 
     patterns: tuple[str, ...] = opt(
         (),
-        kind=sequence(TEXT),
+        kind=sequence(ROUTE),
         help="Route patterns of these processes, in the form of `routes.patterns`.",
         example='["/cart/{id}"]',
     )
     ignored_patterns: tuple[str, ...] = opt(
         (),
-        kind=sequence(TEXT),
+        kind=sequence(ROUTE),
         help="Requests of these processes with such a path are not reported.",
         example='["/health"]',
     )
@@ -123,26 +125,27 @@ class Selector:
         " list; only listening sockets count.",
         aliases=("open_port",),
     )
-    exe_path: str = opt(
-        "",
-        kind=GLOB,
-        help="Glob that the whole path of the executable matches; `*` also matches `/`.",
+    exe_path: tuple[str, ...] = opt(
+        (),
+        kind=GLOBS,
+        help="Globs of which one matches the whole path of the executable, or its last part if"
+        " the glob has no `/`; `*` also matches `/`.",
     )
     exe_path_regexp: str = opt(
         "",
         kind=REGEXP,
         help="Regular expression that is found anywhere in the path of the executable.",
     )
-    cmd_args: str = opt(
-        "",
-        kind=GLOB,
-        help="Glob that the command line matches (its arguments, separated by one space).",
+    cmd_args: tuple[str, ...] = opt(
+        (),
+        kind=GLOBS,
+        help="Globs of which one matches the command line, its arguments joined by one space.",
     )
-    systemd_unit: str = opt(
-        "",
-        kind=GLOB,
-        help="Glob that the name of the process's systemd unit matches, such as"
-        " `nginx.service` or `app@*.service`.",
+    systemd_unit: tuple[str, ...] = opt(
+        (),
+        kind=GLOBS,
+        help="Globs of which one matches the name of the process's systemd unit, such as"
+        " `nginx` or `app@*.service`.",
     )
     pids: tuple[int, ...] = opt(
         (),
@@ -151,10 +154,11 @@ class Selector:
         aliases=("target_pids",),
     )
     routes: EntryRoutes = section(EntryRoutes, help="Routes of these processes.")
-    exports: tuple[str, ...] = opt(
-        ("metrics", "traces"),
-        kind=sequence(choice("metrics", "traces")),
-        help="Signals that are exported for these processes; an empty list means none.",
+    exports: tuple[str, ...] | None = opt(
+        None,
+        kind=SIGNALS,
+        help="Signals that are exported for these processes, `metrics` and `traces`; an empty"
+        " list means none.",
     )
     sampler: EntrySampler = section(
         EntrySampler, help="Which of their traces are kept, once traces are exported."
@@ -174,17 +178,15 @@ class Selector:
         return any(criteria)
 
 
-DEFAULT_EXCLUDES = tuple(
-    Selector(exe_path=pattern)
-    for pattern in (
-        "*/otelauto",
-        "*/grafana-agent*",
-        "*/alloy",
-        "*/otelcol*",
-        "*/beyla",
-        "*/obi",
-        "*/ebpf-instrument",
-    )
+#: Telemetry agents, which would report their own exports for ever.
+DEFAULT_EXCLUDES = (
+    Selector(
+        exe_path=(
+            "*/{otelauto,alloy,beyla,obi,ebpf-instrument}",
+            "*/{grafana-agent,grafana-agent-flow,agent-linux-*,alloy-linux-*}",
+            "*/otelcol*",
+        )
+    ),
 )
 
 
@@ -254,7 +256,7 @@ class Routes:
 
     patterns: tuple[str, ...] = opt(
         (),
-        kind=sequence(TEXT, most=4000),
+        kind=sequence(ROUTE, most=4000),
         help="Route patterns: `/users/:id` or `/users/{id}` matches exactly one segment in that"
         " place, a trailing `*` any rest.",
         example='["/users/{id}", "/static/*"]',
@@ -270,7 +272,7 @@ class Routes:
     )
     ignored_patterns: tuple[str, ...] = opt(
         (),
-        kind=sequence(TEXT, most=4000),
+        kind=sequence(ROUTE, most=4000),
         help="Requests whose path matches one of these patterns are not reported.",
         example='["/health"]',
     )
