@@ -39,7 +39,7 @@ _RETRYABLE = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
 )
 _REASONS = {"DEADLINE_EXCEEDED": "timeout", "UNAVAILABLE": "connection"}
-_TLS_SIGNS = ("certificate", "ssl", "tls", "handshake", "peer name")
+_TLS_SIGNS = ("certificate", "ssl", "tls", "handshake", "verification")
 
 
 class GrpcTransport:
