@@ -1,1 +1,1 @@
-"""See the modules."""
+"""From paths to routes: patterns, what is learned, and the automaton that the kernel walks."""

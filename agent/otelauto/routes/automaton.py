@@ -1,0 +1,383 @@
+"""The deterministic automaton that the kernel walks, segment by segment, to find a path's route.
+
+Only the compilation of patterns into the tables of bpf/abi.h lives here, and the walk over those
+tables. `Automaton.match` is the reference for the kernel's walk.
+
+The patterns form a trie whose edges are literal or "any segment". A path may follow several
+branches of it at once, so a state of the automaton is the set of trie nodes that the segments so
+far can have led to, and the best trailing wildcard passed on the way (subset construction). One
+look-up for the segment and, if that fails, one for any segment are then enough: nothing is ever
+tried twice.
+
+Updates while the kernel walks: all nodes of a state lie at the same depth of the trie, so adding
+a pattern without a trailing wildcard changes edges of states of one depth only, and a walk
+crosses one such edge. New states are put before the edge that leads to them. A walk therefore
+ends in the old result or in the new one, never in between. Whatever cannot be done like that
+compiles into new nodes, reached by a new root edge, and the old nodes stay until nobody can be in
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from otelauto.abi._layout import Route, RouteEdge, RouteStep
+from otelauto.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from otelauto.routes.pattern import Pattern, Segments
+
+__all__ = [
+    "MAX_NODES",
+    "Automaton",
+    "Entry",
+    "RoutesRefusedError",
+    "Update",
+    "joined",
+    "segment_hash",
+]
+
+#: States of one service's automaton.
+MAX_NODES = 8192
+#: The segment that stands for any (bpf/abi.h).
+ANY_SEGMENT = 0
+
+_FNV_OFFSET_BASIS = 0xCBF29CE484222325
+_FNV_PRIME = 0x100000001B3
+_MASK = (1 << 64) - 1
+
+#: The smaller wins.
+Priority = tuple[int, ...]
+_Accept = tuple[Priority, int]
+
+
+class RoutesRefusedError(ConfigError):
+    """The patterns cannot be compiled: too many states, or two segments with one hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A pattern in an automaton.
+
+    Attributes:
+        priority: of the entries that match a path the one with the smallest gives the route.
+        route: the route's id.
+    """
+
+    pattern: Pattern
+    priority: Priority
+    route: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Changes to the kernel's maps, to be made in this order: put, root, delete.
+
+    Attributes:
+        put: steps of route_edges with their new values, in order.
+        root: new root edge of the service's entry in `services`; None: unchanged.
+        delete: steps that no walk can be at any more.
+    """
+
+    put: tuple[tuple[RouteStep, RouteEdge], ...] = ()
+    root: RouteEdge | None = None
+    delete: tuple[RouteStep, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.put or self.root is not None or self.delete)
+
+
+def joined(updates: Iterable[Update]) -> Update:
+    """Several updates of one service as one."""
+    put: list[tuple[RouteStep, RouteEdge]] = []
+    delete: list[RouteStep] = []
+    root: RouteEdge | None = None
+    for update in updates:
+        put += update.put
+        delete += update.delete
+        root = update.root if update.root is not None else root
+    return Update(tuple(put), root, tuple(delete))
+
+
+def segment_hash(segment: bytes, seed: int) -> int:
+    """FNV-1a, 64 bits, offset basis xor seed; never 0 (bpf/abi.h, struct route_step)."""
+    value = _FNV_OFFSET_BASIS ^ seed
+    for byte in segment:
+        value = ((value ^ byte) * _FNV_PRIME) & _MASK
+    return value or 1
+
+
+@dataclass(eq=False, slots=True)
+class _TrieNode:
+    """A prefix of patterns. Compared by identity."""
+
+    literal: dict[int, _TrieNode] = field(default_factory=dict)
+    any: _TrieNode | None = None
+    end: _Accept | None = None
+    rest: _Accept | None = None
+
+
+_StateKey = tuple[frozenset[_TrieNode], "_Accept | None"]
+
+
+@dataclass(eq=False, slots=True)
+class _State:
+    """A state: what it stands for, and the segments that lead out of and into it."""
+
+    key: _StateKey
+    node: int
+    out: dict[int, _State] = field(default_factory=dict)
+    into: set[tuple[int, int]] = field(default_factory=set)
+
+    def edge(self) -> RouteEdge:
+        """The value of every edge that leads here."""
+        nodes, rest = self.key
+        best = _best([rest, *(node.end for node in nodes)])
+        return RouteEdge(
+            node=self.node if self.out else 0,
+            route=best[1] if best else Route.NONE,
+            rest=rest[1] if rest else Route.NONE,
+        )
+
+
+def _best(candidates: Iterable[_Accept | None]) -> _Accept | None:
+    return min((accept for accept in candidates if accept is not None), default=None)
+
+
+class Automaton:
+    """The compiled patterns of one service.
+
+    Args:
+        entries: what to compile.
+        seed: options.route_seed, secret while the agent runs, so that nobody can choose segments
+            with equal hashes.
+        node_ids: gives ids that are greater than 0 and never come back.
+        max_nodes: bound on the number of states.
+        hash_segment: replaces segment_hash in tests.
+
+    Raises:
+        RoutesRefusedError: see there; nothing was compiled.
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[Entry] = (),
+        *,
+        seed: int,
+        node_ids: Iterator[int],
+        max_nodes: int = MAX_NODES,
+        hash_segment: Callable[[bytes, int], int] = segment_hash,
+    ) -> None:
+        self._seed = seed
+        self._node_ids = node_ids
+        self._max_nodes = max_nodes
+        self._hash_segment = hash_segment
+        self._hashes: dict[int, bytes] = {}
+        self._trie = _TrieNode()
+        self._states: dict[_StateKey, _State] = {}
+        self._containing: dict[_TrieNode, set[_State]] = {}
+        self._steps: dict[RouteStep, RouteEdge] = {}
+        self._put: list[tuple[RouteStep, RouteEdge]] = []
+        self._unreachable: list[RouteStep] = []
+        self.entries: list[Entry] = []
+        for entry in entries:
+            self._insert(entry)
+        fresh: dict[_StateKey, _State] = {}
+        self._root = self._state(frozenset({self._trie}), None, fresh)
+        self._commit(fresh)
+        self.root = self._root.edge()
+        self._put.clear()
+
+    @property
+    def steps(self) -> dict[RouteStep, RouteEdge]:
+        """A copy of the whole table, as the kernel holds it."""
+        return dict(self._steps)
+
+    @property
+    def node_count(self) -> int:
+        """Number of states."""
+        return len(self._states)
+
+    def match(self, segments: Segments, *, truncated: bool = False) -> int:
+        """The route of a path; Route.NONE if no pattern matches.
+
+        Args:
+            segments: as split_path gives them.
+            truncated: the path was cut, so that its last segment is not known; only a trailing
+                wildcard can match it.
+        """
+        edge = self.root
+        for segment in segments[:-1] if truncated else segments:
+            if not edge.node:
+                return edge.rest
+            step = RouteStep(self._hash_segment(segment, self._seed), edge.node)
+            following = self._steps.get(step) or self._steps.get(RouteStep(ANY_SEGMENT, edge.node))
+            if following is None:
+                return edge.rest
+            edge = following
+        return edge.rest if truncated else edge.route
+
+    def add(self, entry: Entry) -> Update:
+        """Adds a pattern without a trailing wildcard to what the kernel walks.
+
+        Raises:
+            RoutesRefusedError: nothing has changed.
+        """
+        if entry.pattern.rest:
+            raise ValueError("a trailing wildcard changes every state below it: compile anew")
+        parent, undo = self._insert(entry)
+        affected = sorted(self._containing.get(parent, ()), key=lambda state: state.node)
+        fresh: dict[_StateKey, _State] = {}
+        try:
+            grown = [(state, self._expanded(state.key, fresh)) for state in affected]
+        except RoutesRefusedError:
+            undo()
+            self.entries.pop()
+            raise
+        self._commit(fresh)
+        for state, out in grown:
+            self._link(state, out)
+        for state in affected:
+            self._refresh_edges_into(state)
+        update, self._put = tuple(self._put), []
+        root = self._root.edge()
+        changed, self.root = root != self.root, root
+        return Update(update, root if changed else None)
+
+    def take_unreachable(self) -> tuple[RouteStep, ...]:
+        """Steps that nothing leads to since the last call; a walk may still be at them."""
+        steps, self._unreachable = tuple(self._unreachable), []
+        return steps
+
+    def _insert(self, entry: Entry) -> tuple[_TrieNode, Callable[[], None]]:
+        """Puts an entry into the trie.
+
+        Returns:
+            The deepest node that was there before, and what takes the entry out again.
+        """
+        hashes = [self._checked_hash(segment) for segment in entry.pattern.segments]
+        node = deepest = self._trie
+        undo: Callable[[], None] | None = None
+        for key in hashes:
+            child = node.any if key == ANY_SEGMENT else node.literal.get(key)
+            if child is None:
+                child = _TrieNode()
+                if undo is None:
+                    undo = _removal(node, key)
+                if key == ANY_SEGMENT:
+                    node.any = child
+                else:
+                    node.literal[key] = child
+            elif undo is None:
+                deepest = child
+            node = child
+        accept = (entry.priority, entry.route)
+        before = (node.end, node.rest)
+        if entry.pattern.rest:
+            node.rest = _best([node.rest, accept])
+        else:
+            node.end = _best([node.end, accept])
+        self.entries.append(entry)
+
+        def restore() -> None:
+            node.end, node.rest = before
+            if undo is not None:
+                undo()
+
+        return deepest, restore
+
+    def _checked_hash(self, segment: bytes | None) -> int:
+        if segment is None:
+            return ANY_SEGMENT
+        key = self._hash_segment(segment, self._seed)
+        if self._hashes.setdefault(key, segment) != segment:
+            raise RoutesRefusedError(
+                f"the route segments {segment!r} and {self._hashes[key]!r} have the same hash",
+                hint="restart otelauto: it draws another seed",
+            )
+        return key
+
+    def _state(
+        self, nodes: frozenset[_TrieNode], passed: _Accept | None, fresh: dict[_StateKey, _State]
+    ) -> _State:
+        """The state of a set of nodes; a new one is made with all that follows it."""
+        key = (nodes, _best([passed, *(node.rest for node in nodes)]))
+        state = self._states.get(key) or fresh.get(key)
+        if state is None:
+            if len(self._states) + len(fresh) >= self._max_nodes:
+                raise RoutesRefusedError(
+                    f"the routes of one service need more than {self._max_nodes} states",
+                    hint="use fewer patterns that mix literal segments and placeholders",
+                )
+            state = fresh[key] = _State(key, next(self._node_ids))
+            state.out = self._expanded(key, fresh)
+        return state
+
+    def _expanded(self, key: _StateKey, fresh: dict[_StateKey, _State]) -> dict[int, _State]:
+        """Where each segment leads from a state."""
+        nodes, rest = key
+        anything = frozenset(node.any for node in nodes if node.any is not None)
+        out: dict[int, _State] = {}
+        for segment in sorted({segment for node in nodes for segment in node.literal}):
+            literal = {node.literal[segment] for node in nodes if segment in node.literal}
+            out[segment] = self._state(anything | literal, rest, fresh)
+        if anything:
+            out[ANY_SEGMENT] = self._state(anything, rest, fresh)
+        return out
+
+    def _commit(self, fresh: dict[_StateKey, _State]) -> None:
+        """Makes new states part of the table; nothing leads to them yet."""
+        for key, state in fresh.items():
+            self._states[key] = state
+            for node in key[0]:
+                self._containing.setdefault(node, set()).add(state)
+            for segment, target in state.out.items():
+                target.into.add((state.node, segment))
+                self._set(RouteStep(segment, state.node), target.edge())
+
+    def _link(self, state: _State, out: dict[int, _State]) -> None:
+        """Makes a state lead to others; what is no longer led to goes."""
+        before, state.out = state.out, out
+        for segment, target in out.items():
+            target.into.add((state.node, segment))
+            self._set(RouteStep(segment, state.node), target.edge())
+        for segment, target in before.items():
+            if out.get(segment) is not target:
+                target.into.discard((state.node, segment))
+                self._drop_if_unreachable(target)
+
+    def _refresh_edges_into(self, state: _State) -> None:
+        edge = state.edge()
+        for node, segment in sorted(state.into):
+            self._set(RouteStep(segment, node), edge)
+
+    def _set(self, step: RouteStep, edge: RouteEdge) -> None:
+        if self._steps.get(step) != edge:
+            self._steps[step] = edge
+            self._put.append((step, edge))
+
+    def _drop_if_unreachable(self, state: _State) -> None:
+        if state.into or state is self._root:
+            return
+        del self._states[state.key]
+        for node in state.key[0]:
+            self._containing[node].discard(state)
+        for segment, target in state.out.items():
+            step = RouteStep(segment, state.node)
+            self._steps.pop(step, None)
+            self._unreachable.append(step)
+            target.into.discard((state.node, segment))
+            self._drop_if_unreachable(target)
+
+
+def _removal(node: _TrieNode, key: int) -> Callable[[], None]:
+    def remove() -> None:
+        if key == ANY_SEGMENT:
+            node.any = None
+        else:
+            del node.literal[key]
+
+    return remove
