@@ -1,2 +1,2 @@
-// struct msghdr and sockaddr.
+// struct user_msghdr and sockaddr.
 #include <linux/types.h>

@@ -60,7 +60,7 @@ struct iovec {
 	size_t iov_len;
 };
 
-struct msghdr {			// struct user_msghdr in the kernel
+struct user_msghdr {		// struct msghdr of user space; the kernel's own is another one
 	void *msg_name;
 	int msg_namelen;
 	struct iovec *msg_iov;
@@ -71,7 +71,7 @@ struct msghdr {			// struct user_msghdr in the kernel
 };
 
 struct mmsghdr {
-	struct msghdr msg_hdr;
+	struct user_msghdr msg_hdr;
 	unsigned int msg_len;
 };
 
