@@ -1,8 +1,8 @@
 """From a YAML file to a small tree that remembers every line.
 
-Scalars stay text here: no guess of YAML (``no``, ``010``, ``1:30``, dates) ever changes a value, the
-option's kind reads it. The tree is bounded in size, depth and the work that aliases can cause, so
-that no file can exhaust the agent. Nothing here knows an option.
+Scalars stay text here: no guess of YAML (``no``, ``010``, ``1:30``, dates) ever changes a value,
+the option's kind reads it. The tree is bounded in size, depth and the work that aliases can cause,
+so that no file can exhaust the agent. Nothing here knows an option.
 """
 
 from __future__ import annotations
@@ -89,6 +89,10 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
 
 
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
 @dataclass(slots=True)
 class _Composer:
     """Builds nodes from the parser's events; the parser itself keeps no recursion."""
@@ -99,7 +103,7 @@ class _Composer:
     nodes: int = 0
 
     def fail(self, event: Any, message: str) -> ConfigError:
-        return ConfigError(f"{self.file}:{event.start_mark.line + 1}: {message}")
+        return ConfigError(f"{self.file}:{_line(event)}: {message}")
 
     def count(self, event: Any, size: int) -> None:
         self.nodes += size
@@ -121,7 +125,7 @@ class _Composer:
         node: Node
         if isinstance(event, yaml.ScalarEvent):
             plain = event.style is None and event.tag in {None, "tag:yaml.org,2002:null"}
-            node = Scalar(event.value, plain, event.start_mark.line + 1)
+            node = Scalar(event.value, plain, _line(event))
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self.sequence(event, depth)
         else:
@@ -146,7 +150,7 @@ class _Composer:
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             items.append(self.compose(event, depth + 1))
         size = 1 + sum(item.size for item in items)
-        return ListNode(tuple(items), start.start_mark.line + 1, size)
+        return ListNode(tuple(items), _line(start), size)
 
     def mapping(self, start: Any, depth: int) -> MapNode:
         import yaml  # noqa: PLC0415 - see compose
@@ -168,7 +172,7 @@ class _Composer:
                 own[key.text] = (key, value)
         pairs = tuple((merged | own).values())
         size = 1 + sum(1 + value.size for _, value in pairs)
-        return MapNode(pairs, start.start_mark.line + 1, size, tuple(repeated))
+        return MapNode(pairs, _line(start), size, tuple(repeated))
 
     def merge(self, event: Any, value: Node) -> tuple[tuple[Scalar, Node], ...]:
         sources = value.items if isinstance(value, ListNode) else (value,)
@@ -185,7 +189,8 @@ def parse_document(text: str, *, file: str) -> Node | None:
     """The tree of the text; None if it holds nothing.
 
     Args:
-        file: the name for messages.
+        text: what the file holds.
+        file: its name for messages.
 
     Raises:
         ConfigError: it is not YAML, or not within the bounds. Only the first fault is known,
@@ -227,4 +232,6 @@ def _syntax_error(error: Any, text: str, file: str) -> ConfigError:
     if "\t" in indent or "'\\t'" in str(error.problem):
         return ConfigError(f"{file}:{line}: a tab is not allowed here; indent with spaces")
     problem = str(error.problem or error.context or "not understood").split("\n")[0]
+    if "but got '{'" in problem or "but got '['" in problem:
+        problem += "; put text with braces or brackets in quotes"
     return ConfigError(f"{file}:{line}: not valid YAML: {problem}")

@@ -146,8 +146,8 @@ def check_glob(text: str) -> str:
     stands for itself.
 
     Raises:
-        BadValueError: a bracket or brace is not closed, a range runs backwards, or a backslash ends
-            it.
+        BadValueError: a bracket or brace is not closed, a range runs backwards, or it ends with a
+            backslash.
     """
     depth = position = 0
     while position < len(text):

@@ -1,7 +1,7 @@
 """Environment variables inside the values of the file.
 
-One pure function. Keys and comments are never touched, since only values are passed to it, and what
-a variable holds is never read as YAML or substituted again.
+One pure function. Keys and comments are never touched, since only values are passed to it, and
+what a variable holds is never read as YAML or substituted again.
 
 =====================  ==========================================================
 written                becomes
@@ -45,7 +45,7 @@ def substitute(text: str, environ: Mapping[str, str]) -> str:
         name = _NAME.fullmatch(token[1])
         if not token[2] or name is None:
             problems.append(
-                f"{quoted(token[0])} names no variable; write ${{NAME}}, or $${{ for the characters"
+                f"{quoted(token[0])} names no variable; write ${{NAME}}, or $${{ for the text"
             )
         elif name[2] is not None:
             return environ.get(name[1], "") or name[2]

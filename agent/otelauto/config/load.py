@@ -1,0 +1,119 @@
+"""Reading the configuration: defaults, then the file, then the environment.
+
+Only ``load`` and its result are here. What is declared is in ``schema``, how values come together
+in ``_merge``, what options mean together in ``_rules``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from otelauto.config._document import parse_document, read_text
+from otelauto.config._flatten import Problem, flatten
+from otelauto.config._merge import Merge, Origin
+from otelauto.config._rules import Finding, findings, settled
+from otelauto.config.schema import Config
+from otelauto.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Loaded", "Origin", "load", "loads"]
+
+_SHOWN_PROBLEMS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid configuration.
+
+    Attributes:
+        config: the values.
+        origins: path of each option, with entries as in discovery.instrument[0].name, to where
+            its value comes from; what is missing there is a default.
+        notices: what the reader should know, each a sentence with its place.
+        file: the file's name; empty if there is none.
+    """
+
+    config: Config
+    origins: Mapping[str, Origin]
+    notices: tuple[str, ...]
+    file: str = ""
+
+
+def load(path: Path | None, *, environ: Mapping[str, str]) -> Loaded:
+    """Read, merge and check everything.
+
+    Args:
+        path: the YAML file; None if the environment alone configures the agent.
+        environ: the environment.
+
+    Raises:
+        ConfigError: something is not valid; all that is wrong is in the message, one line each.
+    """
+    if path is None:
+        return loads("", file="", environ=environ)
+    return loads(read_text(path), file=str(path), environ=environ)
+
+
+def loads(text: str, *, file: str, environ: Mapping[str, str]) -> Loaded:
+    """As ``load``, for the text of a file.
+
+    Raises:
+        ConfigError: as for ``load``.
+    """
+    root = parse_document(text, file=file)
+    merge = Merge(flatten(root), environ)
+    config = settled(merge.build(Config, ""), merge.origins)
+    merge.note_unknown_variables()
+    for finding in findings(config):
+        _report(finding, merge)
+    if merge.problems:
+        if root is None and file:
+            merge.problems.insert(0, Problem(0, "the file is empty"))
+        raise ConfigError(_message(merge.problems, file))
+    notices = sorted(merge.notices, key=lambda notice: notice[0])
+    return Loaded(
+        config=config,
+        origins=MappingProxyType(merge.origins),
+        notices=tuple(
+            (_place(line, "", file) if line else "") + message for line, message in notices
+        ),
+        file=file,
+    )
+
+
+def _report(finding: Finding, merge: Merge) -> None:
+    """Adds a finding, unless it only follows from a problem that is known already."""
+    if finding.fatal:
+        for problem in merge.problems:
+            near = any(problem.path.startswith(path) for path in finding.paths)
+            if near or (finding.missing and problem.unknown):
+                return
+    known = (merge.origins[path] for path in finding.paths if path in merge.origins)
+    origin = next(known, Origin())
+    if finding.fatal:
+        problem = Problem(origin.line, finding.message, variable=origin.variable)
+        merge.problems.append(problem)
+    else:
+        prefix = f"variable {origin.variable}: " if origin.variable else ""
+        merge.notices.append((origin.line, prefix + finding.message))
+
+
+def _message(problems: list[Problem], file: str) -> str:
+    ordered = sorted(problems, key=lambda problem: problem.line)
+    lines = [_place(p.line, p.variable, file) + p.message for p in ordered[:_SHOWN_PROBLEMS]]
+    if len(ordered) > _SHOWN_PROBLEMS:
+        lines.append(f"{len(ordered) - _SHOWN_PROBLEMS} more problems")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _place(line: int, variable: str, file: str) -> str:
+    if variable:
+        return f"variable {variable}: "
+    if line:
+        return f"{file}:{line}: "
+    return f"{file}: " if file else ""
