@@ -35,7 +35,7 @@ _GENERIC_FOLDERS = words(
     """
 )
 _EXTENSION = re.compile(
-    r"\.(?:py[cowz]?|pyz|rb|ru|[cm]?js|[cm]?ts|[jt]sx|pl|psgi|cgi|php|phar|jar|war|dll|exe|sh|bash"
+    r"\.(?:py[cowz]?|pyz|rb|ru|[cm]?js|[cm]?ts|[jt]sx|pl|psgi|cgi|php|phar|java|jar|war|dll|exe|sh|bash"
     r"|lua|r|jl|tcl|ini|ya?ml|toml|exs?)$",
     re.IGNORECASE,
 )
@@ -61,9 +61,9 @@ def path_name(path: str, cwd: str, *, versioned: bool = False) -> str:
         versioned: its name may end with a version and a build's kind, as jars do.
     """
     stem = _EXTENSION.sub("", basename(path.rstrip("/")))
-    if versioned:
+    if versioned and not _VERSION.fullmatch(stem):
         stem = _BUILD_TAIL.sub("", _VERSION_TAIL.sub("", _BUILD_TAIL.sub("", stem)) or stem)
-    if stem and not generic(stem):
+    if stem and not generic(stem) and not (versioned and _VERSION.fullmatch(stem)):
         return stem
     folder = normpath(join(cwd or "/", path, ".."))
     return directory_name(folder) or stem
@@ -74,7 +74,7 @@ def directory_name(path: str) -> str:
 
     Folders of releases (numbers and dates), hidden ones, and a user's home do not.
     """
-    parts = [part for part in path.split("/") if part]
+    parts = [part for part in normpath(path).split("/") if part]
     while parts:
         name = parts.pop()
         if parts[-1:] == ["home"] and len(parts) == 1:

@@ -87,7 +87,9 @@ def _python(arguments: Sequence[str], cwd: str) -> str:
     index = 0
     while index < len(arguments):
         argument = arguments[index]
-        if not argument.startswith("-") or argument == "-":
+        if argument == "-":
+            return ""
+        if not argument.startswith("-"):
             return _python_script(argument, arguments[index + 1 :], cwd)
         index += 1
         if argument.startswith("--"):
@@ -163,7 +165,7 @@ def _deno_or_bun(arguments: Sequence[str], cwd: str) -> str:
     rest = list(arguments)
     if rest[:1] in (["run"], ["serve"], ["x"], ["start"], ["task"]):
         word = rest.pop(0)
-        if word == "task":
+        if word in {"task", "start"}:
             return directory_name(cwd)
     script, _ = _script(rest, {"-r", "--preload", "--config", "-c", "--import-map"}, {"-e"})
     if not script:

@@ -60,7 +60,7 @@ def bounded(text: str, limit: int = MAX_NAME_LENGTH) -> str:
     What is not printable (control characters, line ends, bytes that are not UTF-8, marks that
     reorder text) becomes "_"; quotes and backslashes stay, since exporters quote.
     """
-    cut = text.strip()[:limit]
+    cut = text.strip()[:limit].strip()
     return cut if cut.isprintable() else "".join(c if c.isprintable() else "_" for c in cut)
 
 

@@ -188,6 +188,10 @@ class Selection:
             return None
         return self._merge(entries)
 
+    def default_match(self) -> Match:
+        """The settings of a process that no entry selects."""
+        return Match((-1,), "", "", self._exports)
+
     def excluded(self, view: ProcessView, heard: frozenset[int] = frozenset()) -> str:
         """The first excluding entry that holds, such as "discovery.exclude_instrument[0]"."""
         for name, criteria in self._exclude:

@@ -1,0 +1,144 @@
+"""From one open process to a decision and, if it is selected, to a target.
+
+No state of the watch lives here: the same process and selection give the same decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otelauto.discovery.identity import make_service
+from otelauto.discovery.naming import name_process
+from otelauto.discovery.proc import read_stat
+from otelauto.model import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from otelauto.discovery.identity import Host
+    from otelauto.discovery.naming import Named
+    from otelauto.discovery.proc import ProcessView
+    from otelauto.discovery.selectors import Match, Selection
+    from otelauto.model import Service
+
+__all__ = ["Decider", "Verdict"]
+
+_NOTHING_HEARD: frozenset[int] = frozenset()
+_NO_PARENTS: Mapping[int, int] = {}
+#: Generations that are followed to find out whether the agent started a process.
+_MAX_ANCESTORS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a process is selected, and why.
+
+    Attributes:
+        match: the merged settings; None: not selected.
+        reason: one clause for `otelauto explain`.
+    """
+
+    match: Match | None
+    reason: str
+
+
+class Decider:
+    """Decides about processes and builds targets.
+
+    Args:
+        selection: the compiled selectors.
+        proc: the mount point of the process file system.
+        host: the identity of the host.
+        own_pid: the agent's process id; neither it nor what it starts is ever selected.
+    """
+
+    def __init__(self, selection: Selection, *, proc: Path, host: Host, own_pid: int) -> None:
+        self.selection = selection
+        self._proc = proc
+        self._host = host
+        self._own_pid = own_pid
+
+    def verdict(
+        self,
+        view: ProcessView,
+        heard: frozenset[int] = _NOTHING_HEARD,
+        *,
+        parents: Mapping[int, int] = _NO_PARENTS,
+    ) -> Verdict:
+        """Decides by the process itself, without its parent.
+
+        Args:
+            view: the process.
+            heard: ports on which listen events say that it listens.
+            parents: process id to parent, as far as it is known already.
+        """
+        match = self.selection.match(view, heard)
+        if match is None:
+            return Verdict(None, self._reason_against(view, heard))
+        if self._is_own(view, parents):
+            return Verdict(None, "it is the agent itself or was started by it")
+        entries = ", ".join(f"discovery.instrument[{index}]" for index in match.entries)
+        return Verdict(match, f"selected by {entries}")
+
+    def may_inherit(self, view: ProcessView, exe: str, heard: frozenset[int]) -> bool:
+        """Whether a target's child, or a target that ran execve, goes on as the same service.
+
+        It does if it runs the very same executable (a worker of a prefork server, a reload) and
+        nothing excludes it. A child that runs another program is another service.
+
+        Args:
+            view: the process as it is now.
+            exe: the executable of the target.
+            heard: ports on which it is known to listen.
+        """
+        return bool(exe) and view.exe == exe and not self.selection.excluded(view, heard)
+
+    def target(
+        self, view: ProcessView, match: Match, heard: frozenset[int] = _NOTHING_HEARD
+    ) -> tuple[Target, Named] | None:
+        """Builds the target of a selected process; None if it ended meanwhile."""
+        process = view.freeze(heard)
+        if process is None:
+            return None
+        named = name_process(process, configured=match.name, comm=view.stat.comm)
+        service = self._service(named, match, machine=view.place.machine)
+        selector = match.entries[-1]
+        return Target(process, service, selector, named.rule, match.exports), named
+
+    def _service(self, named: Named, match: Match, *, machine: str) -> Service:
+        # A name from elsewhere merges the replicas of a template unit; machines are never merged.
+        part = named.part if named.rule == "systemd unit" else ""
+        return make_service(
+            self._host,
+            name=named.name,
+            namespace=match.namespace,
+            part="/".join(each for each in (machine, part) if each),
+            attributes=named.attributes,
+        )
+
+    def _reason_against(self, view: ProcessView, heard: frozenset[int]) -> str:
+        if view.stat.kernel_thread:
+            return "it is a kernel thread"
+        if not self.selection:
+            return "the configuration has no selector"
+        excluded = self.selection.excluded(view, heard)
+        if excluded:
+            return f"excluded by {excluded}"
+        return "no entry of discovery.instrument holds"
+
+    def _is_own(self, view: ProcessView, parents: Mapping[int, int]) -> bool:
+        pid, parent = view.pid, view.stat.parent
+        for _ in range(_MAX_ANCESTORS):
+            if pid == self._own_pid:
+                return True
+            if parent <= 1:
+                break
+            pid = parent
+            known = parents.get(pid)
+            if known is None:
+                stat = read_stat(self._proc, pid)
+                known = stat.parent if stat else 0
+            parent = known
+        return pid == self._own_pid

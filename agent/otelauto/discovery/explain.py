@@ -1,0 +1,99 @@
+"""Why a process is instrumented, or why it is not.
+
+Only the explanation lives here; it reads the process anew, so that it needs no running watch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otelauto.discovery.proc import open_process
+from otelauto.discovery.sockets import SocketTables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otelauto.discovery.decision import Decider, Verdict
+    from otelauto.discovery.proc import ProcessView
+    from otelauto.discovery.selectors import Check
+    from otelauto.model import Target
+
+__all__ = ["Explanation", "explain_process"]
+
+_MAX_ANCESTORS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All there is to say about one process.
+
+    Attributes:
+        pid: the process asked about.
+        selected: whether it is (or would be) instrumented.
+        reason: one clause that says why or why not.
+        target: process, service and name rule; for a process that is not selected, what it would
+            be called; None if there is no such process.
+        checks: each criterion of each entry of discovery.instrument.
+        unreadable: entries of /proc/PID that the agent may not read, which may be the reason.
+    """
+
+    pid: int
+    selected: bool
+    reason: str
+    target: Target | None = None
+    checks: tuple[Check, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
+def explain_process(pid: int, decider: Decider, *, proc: Path) -> Explanation:
+    """Explains the decision about one process.
+
+    Args:
+        pid: process id in the agent's pid namespace.
+        decider: the rules.
+        proc: the mount point of the process file system.
+    """
+    tables = SocketTables()
+    view = open_process(proc, pid, tables=tables)
+    if view is None:
+        return Explanation(pid, selected=False, reason="there is no such process")
+    with view:
+        verdict = decider.verdict(view)
+        reason = verdict.reason
+        selected = verdict.match is not None
+        source = None if selected else _ancestor(view, decider, proc=proc, tables=tables)
+        if source is not None:
+            ancestor, verdict = source
+            selected = True
+            reason = f"runs the same executable as its ancestor {ancestor}, {verdict.reason}"
+        built = decider.target(view, verdict.match or decider.selection.default_match())
+        return Explanation(
+            pid,
+            selected=selected and built is not None,
+            reason=reason if built is not None else "it ended while it was read",
+            target=built[0] if built is not None else None,
+            checks=tuple(decider.selection.checks(view)),
+            unreadable=tuple(sorted(view.unreadable)),
+        )
+
+
+def _ancestor(
+    view: ProcessView, decider: Decider, *, proc: Path, tables: SocketTables
+) -> tuple[int, Verdict] | None:
+    """The ancestor from which the process has its service: all in between run the same program."""
+    if view.stat.kernel_thread:
+        return None
+    parent = view.stat.parent
+    for _ in range(_MAX_ANCESTORS):
+        above = open_process(proc, parent, tables=tables) if parent > 1 else None
+        if above is None:
+            return None
+        with above:
+            if not decider.may_inherit(view, above.exe, frozenset()):
+                return None
+            verdict = decider.verdict(above)
+            if verdict.match is not None:
+                return parent, verdict
+            parent = above.stat.parent
+    return None
