@@ -51,7 +51,7 @@ def quoted(text: str) -> str:
 def parse_duration(text: str) -> float:
     """Seconds of a Go duration such as ``5s``, ``1m30s`` or ``250ms`` (package time of Go).
 
-    A bare number is refused: the original takes it for nanoseconds, which nobody means.
+    A bare number is refused: Beyla takes it for nanoseconds, which nobody means.
 
     Raises:
         BadValueError: it is no duration, negative, or longer than a year.

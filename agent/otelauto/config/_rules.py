@@ -107,7 +107,7 @@ def _selection(config: Config) -> Iterator[Finding]:
         )
     elif ebpf.open_port and (ebpf.executable_name or ebpf.executable_regexp):
         yield Finding(
-            "ebpf.open_port and ebpf.executable_name must both hold for a process (the original"
+            "ebpf.open_port and ebpf.executable_name must both hold for a process (Beyla"
             " ignores the name then)",
             ("ebpf.executable_name", "ebpf.executable_regexp"),
             fatal=False,

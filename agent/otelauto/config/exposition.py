@@ -39,7 +39,7 @@ def report_target_option() -> Any:
     return opt(
         False,
         kind=BOOLEAN,
-        help="Whether the original adds the request's path to the metrics.",
+        help="Whether Beyla adds the request's path to the metrics.",
         env=("METRICS_REPORT_TARGET", "BEYLA_METRICS_REPORT_TARGET"),
         inert=_NO_TARGET,
     )
@@ -50,7 +50,7 @@ def report_peer_option() -> Any:
     return opt(
         False,
         kind=BOOLEAN,
-        help="Whether the original adds the other side's address to the metrics.",
+        help="Whether Beyla adds the other side's address to the metrics.",
         env=("METRICS_REPORT_PEER", "BEYLA_METRICS_REPORT_PEER"),
         inert=_NO_PEER,
     )

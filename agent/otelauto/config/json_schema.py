@@ -35,9 +35,7 @@ def json_schema() -> dict[str, Any]:
         node = schema
         for name in parents:
             node = node["properties"][name]
-        node["properties"].setdefault(
-            last, {**_find(schema, new), "deprecated": True, "description": f"Read as {new}."}
-        )
+        node["properties"].setdefault(last, _former(new))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of otelauto",
@@ -57,21 +55,21 @@ def json_schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _find(schema: dict[str, Any], path: str) -> dict[str, Any]:
-    node = schema
-    for name in path.split("."):
-        node = node["properties"][name]
-    return node
+def _former(path: str) -> dict[str, Any]:
+    """A former spelling or place of the option or section at the path."""
+    pointer = "/".join(
+        f"properties/{name.removesuffix('[]')}" + ("/items" if name.endswith("[]") else "")
+        for name in path.split(".")
+    )
+    return {"$ref": f"#/{pointer}", "deprecated": True, "description": f"Read as {path}."}
 
 
 def _object(cls: type[Any], path: str) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for member in members(cls):
-        found = _member(member, path + member.key)
-        properties[member.key] = found
+        properties[member.key] = _member(member, path + member.key)
         for alias in member.spec.aliases:
-            description = f"Read as {member.key}."
-            properties[alias] = {**found, "deprecated": True, "description": description}
+            properties[alias] = _former(path + member.key)
     return {"type": ["object", "null"], "additionalProperties": False, "properties": properties}
 
 

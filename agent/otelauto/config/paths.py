@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Leaf", "derived_variable", "leaves", "moved", "suggestion", "variables"]
 
-#: Keys of later versions of the original that have no counterpart here; they are told apart from
+#: Keys of later versions of Beyla that have no counterpart here; they are told apart from
 #: misspelt ones.
 _FOREIGN = frozenset({
     "context_propagation", "cuda", "enforce_sys_caps", "exemplar_filter", "features", "filter",

@@ -1,7 +1,7 @@
 """The configuration as YAML: what is in effect, and the commented example.
 
-Pure functions from values and declarations to text. What they print is read back by ``load`` to the
-same values, secrets excepted.
+Pure functions from values and declarations to text. What they print is read back by ``load`` to
+the same values, secrets excepted.
 """
 
 from __future__ import annotations
@@ -112,16 +112,20 @@ def _given(loaded: Loaded, section: Any, *, path: str, indent: str) -> Iterator[
 
 
 def _shown(option: Option, value: Any) -> str:
+    if option.secret and not value:
+        return yaml_text(option.kind.plain(value)) if value == () else '""'
     return yaml_text(_doubled(option.kind.plain(value)))
 
 
 def _origin(loaded: Loaded, path: str) -> str:
     origin = loaded.origins.get(path)
-    return f"  # {origin.text(loaded.file)}" if origin else ""
+    if origin is None:
+        return ""
+    return "  # " + "".join(c for c in origin.text(loaded.file) if c.isprintable())
 
 
 def example() -> str:
-    """The commented example of a whole file; valid as it stands and with every line uncommented."""
+    """The commented example; valid as it stands, and with every option uncommented."""
     lines = [f"# {line}".rstrip() for line in _EXAMPLE_HEAD.splitlines()]
     lines += _example(Config, path="", indent="")
     return "\n".join(lines) + "\n"
@@ -153,9 +157,7 @@ def _example_value(path: str, member: Member, option: Option) -> str:
         return yaml_text(_ACTIVE[path])
     if option.example:
         return option.example
-    if option.secret and not member.default:
-        return '""'
-    return yaml_text(_doubled(option.kind.plain(member.default)))
+    return _shown(option, member.default)
 
 
 def _example_entries(member: Member, group: Group, indent: str) -> Iterator[str]:

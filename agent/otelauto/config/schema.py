@@ -41,7 +41,7 @@ _NOT_BATCHED = "requests are counted in the kernel, there are no batches of them
 
 @dataclass(frozen=True, slots=True)
 class Ebpf:
-    """The kernel side, and the original's quick ways to select processes."""
+    """The kernel side, and quick ways to select processes."""
 
     open_port: Ports = opt(
         Ports(),
@@ -65,7 +65,7 @@ class Ebpf:
         "",
         kind=REGEXP,
         help="Instrument the processes in whose executable's path this regular expression is"
-        " found; what later versions of the original call `executable_name` at the top level.",
+        " found; what later versions of Beyla call `executable_name` at the top level.",
         env=("BEYLA_EXECUTABLE_NAME",),
         elsewhere=("executable_name",),
     )
@@ -106,14 +106,14 @@ class Ebpf:
     wakeup_len: int = opt(
         0,
         kind=integer(0, 2**31),
-        help="Events after which the original wakes user space.",
+        help="Events after which Beyla wakes user space.",
         env=("BPF_WAKEUP_LEN", "BEYLA_BPF_WAKEUP_LEN"),
         inert=_NOT_BATCHED,
     )
     batch_length: int = opt(
         100,
         kind=integer(1, 2**31),
-        help="Requests in one batch of the original.",
+        help="Requests in one batch of Beyla.",
         env=("BPF_BATCH_LENGTH", "BEYLA_BPF_BATCH_LENGTH"),
         inert=_NOT_BATCHED,
     )
@@ -121,14 +121,14 @@ class Ebpf:
         1.0,
         kind=duration(),
         key="batch_timeout",
-        help="Time after which the original passes on a batch that is not full.",
+        help="Time after which Beyla passes on a batch that is not full.",
         env=("BPF_BATCH_TIMEOUT", "BEYLA_BPF_BATCH_TIMEOUT"),
         inert=_NOT_BATCHED,
     )
     bfp_debug: bool = opt(
         False,
         kind=BOOLEAN,
-        help="Whether the original's kernel programs print to the kernel's trace log.",
+        help="Whether Beyla's kernel programs print to the kernel's trace log.",
         env=("BPF_DEBUG", "BEYLA_BPF_DEBUG"),
         aliases=("bpf_debug",),
         inert="the kernel programs do not print; what they meet is counted and exported",
@@ -136,14 +136,14 @@ class Ebpf:
     bpf_fs_base_dir: str = opt(
         "/var/run/otelauto",
         kind=PATH,
-        help="Where the original mounts its BPF file system.",
+        help="Where Beyla mounts its BPF file system.",
         env=("BPF_FS_BASE_DIR", "BEYLA_BPF_FS_BASE_DIR"),
         inert="nothing is pinned, so that nothing is left behind after any exit",
     )
     track_request_headers: bool = opt(
         False,
         kind=BOOLEAN,
-        help="Whether the original reads the trace context of incoming requests.",
+        help="Whether Beyla reads the trace context of incoming requests.",
         env=("BEYLA_BPF_TRACK_REQUEST_HEADERS", "BPF_TRACK_REQUEST_HEADERS"),
         inert="trace context is part of traces, which are not exported yet",
     )
@@ -163,7 +163,7 @@ class InstanceId:
     dns: bool = opt(
         True,
         kind=BOOLEAN,
-        help="Whether the original asks the DNS for the host's name.",
+        help="Whether Beyla asks the DNS for the host's name.",
         env=("BEYLA_HOSTNAME_DNS_RESOLUTION",),
         inert="the kernel's host name is used, which no resolver can change",
     )
@@ -302,14 +302,14 @@ class Config:
     channel_buffer_len: int = opt(
         10,
         kind=integer(0, 2**31),
-        help="Length of the original's queues between its stages.",
+        help="Length of Beyla's queues between its stages.",
         env=("CHANNEL_BUFFER_LEN", "BEYLA_CHANNEL_BUFFER_LEN"),
         inert="requests do not pass through queues in user space",
     )
     profile_port: int = opt(
         0,
         kind=integer(0, 65535),
-        help="Port of the original's Go profiler.",
+        help="Port of Beyla's Go profiler.",
         env=("PROFILE_PORT", "BEYLA_PROFILE_PORT"),
         inert="the agent is not a Go program",
     )

@@ -221,7 +221,7 @@ class Discovery:
         5.0,
         kind=duration(),
         key="poll_interval",
-        help="Time between two scans for processes in the original.",
+        help="Time between two scans for processes in Beyla.",
         env=("BEYLA_DISCOVERY_POLL_INTERVAL",),
         inert="new processes and listeners are seen through kernel events, nothing is polled",
     )
@@ -229,14 +229,14 @@ class Discovery:
         0.0,
         kind=duration(),
         key="min_process_age",
-        help="Age below which the original leaves a process alone.",
+        help="Age below which Beyla leaves a process alone.",
         env=("BEYLA_DISCOVERY_MIN_PROCESS_AGE",),
         inert="a process is instrumented as soon as it matches",
     )
     skip_go_specific_tracers: bool = opt(
         False,
         kind=BOOLEAN,
-        help="Whether the original leaves out its probes for Go programs.",
+        help="Whether Beyla leaves out its probes for Go programs.",
         env=("BEYLA_SKIP_GO_SPECIFIC_TRACERS", "SKIP_GO_SPECIFIC_TRACERS"),
         elsewhere=("skip_go_specific_tracers",),
         inert="plain HTTP is read at the socket whatever the program is written in",
@@ -244,7 +244,7 @@ class Discovery:
     bpf_pid_filter_off: bool = opt(
         False,
         kind=BOOLEAN,
-        help="Whether the original reports processes that were not selected.",
+        help="Whether Beyla reports processes that were not selected.",
         env=("BEYLA_BPF_PID_FILTER_OFF",),
         inert="only selected processes are ever read; use `ebpf.system_wide` for all of them",
     )
@@ -303,12 +303,12 @@ class Routes:
     wildcard_char: str = opt(
         "*",
         kind=TEXT,
-        help="What stands for an identifier in the routes of the original.",
+        help="What stands for an identifier in the routes of Beyla.",
         inert="set `routes.placeholder`",
     )
     max_path_segment_cardinality: int = opt(
         10,
         kind=integer(0, 2**31),
-        help="Number of values after which the original folds a path segment.",
+        help="Number of values after which Beyla folds a path segment.",
         inert="a service's routes are bounded by `routes.max_per_service`",
     )

@@ -1,0 +1,65 @@
+"""What a reload changes.
+
+A pure comparison of two configurations by their declarations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from otelauto.options import Option, members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otelauto.config.schema import Config
+
+__all__ = ["Changes", "diff"]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The paths of the options that differ.
+
+    Attributes:
+        live: those that a reload applies.
+        restart: those that take effect at the next start only.
+    """
+
+    live: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.live or self.restart)
+
+    def touches(self, prefix: str) -> bool:
+        """Whether a live option at or below the path differs, such as "otel_metrics_export"."""
+        return any(path == prefix or path.startswith(prefix + ".") for path in self.live)
+
+
+def diff(old: Config, new: Config) -> Changes:
+    """What differs between two configurations; secrets count by value.
+
+    A list of entries differs as a whole, under its own path. Options without effect never differ.
+    """
+    found = list(_differences(old, new, ""))
+    return Changes(
+        live=tuple(path for path, reload in found if reload == "live"),
+        restart=tuple(path for path, reload in found if reload == "restart"),
+    )
+
+
+def _differences(old: Any, new: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    for member in members(type(old)):
+        path = prefix + member.key
+        before, after = getattr(old, member.attribute), getattr(new, member.attribute)
+        if before == after:
+            continue
+        if isinstance(member.spec, Option):
+            if not member.spec.inert:
+                yield path, member.spec.reload
+        elif member.spec.many:
+            yield path, "live"
+        else:
+            yield from _differences(before, after, path + ".")
