@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from otelauto.abi._layout import Route, Unmatched
 from otelauto.abi._layout import Service as ServiceEntry
-from otelauto.routes.automaton import Automaton, Entry, RoutesRefusedError, Update, joined
+from otelauto.routes.automaton import Automaton, Entry
 from otelauto.routes.learn import HeuristicLearner, Learned, Learner, PathLearner, Shape
 from otelauto.routes.pattern import Pattern, Segments, parse_patterns, printable
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RoutesOfService", "shape_name"]
 
-_CONFIGURED, _LEARNED, _OTHER = 0, 1, 2
+_IGNORED, _CONFIGURED, _LEARNED, _OTHER = range(4)
 _UNMATCHED = {
     "unset": Unmatched.UNSET,
     "wildcard": Unmatched.WILDCARD,
@@ -46,6 +46,7 @@ class RoutesOfService:
         rules: the configuration.
         known: what was learned before.
         new_automaton: compiles entries.
+        budget: the one that the automatons use.
         route_ids: gives ids that never come back.
         generations: gives generations that no service had before.
 
@@ -59,14 +60,17 @@ class RoutesOfService:
         known: Learned,
         *,
         new_automaton: Callable[[Iterable[Entry]], Automaton],
+        budget: StepBudget,
         route_ids: Iterator[int],
         generations: Iterator[int],
     ) -> None:
         self._new_automaton = new_automaton
+        self._budget = budget
         self._route_ids = route_ids
         self._generations = generations
         self._names: dict[int, str] = {}
-        self._ids: dict[str, int] = {}
+        self._ids: dict[tuple[str, bool], int] = {}
+        self._ignored: set[int] = set()
         self._backlog: list[Update] = []
         self._unreachable: list[RouteStep] = []
         self._deletable: list[RouteStep] = []
@@ -80,6 +84,8 @@ class RoutesOfService:
         """The service's entry in the kernel's map `services`."""
         root = self._automaton.root
         unmatched = _UNMATCHED[self.rules.unmatched]
+        if self._closed and not root.rest:
+            unmatched = Unmatched.WILDCARD
         return ServiceEntry(root.node, root.route, root.rest, self.generation, unmatched)
 
     @property
@@ -92,19 +98,24 @@ class RoutesOfService:
         """Number of routes that wait for a decision."""
         return 0 if self._learner is None else self._learner.waiting
 
-    @property
-    def steps(self) -> tuple[RouteStep, ...]:
-        """All steps of the service that may be in the kernel's map."""
-        return (
+    def close(self) -> Update:
+        """Ends the service: deletes all that may be in the kernel's map. Not to be used after."""
+        steps = (
             *self._automaton.steps,
             *self._automaton.take_unreachable(),
             *self._unreachable,
             *self._deletable,
         )
+        self._budget.give_back(len(steps))
+        return Update(delete=steps)
 
     def name(self, route: int) -> str | None:
         """The name of a route that this service has or had."""
         return self._names.get(route)
+
+    def is_ignored(self, route: int) -> bool:
+        """Whether the route is that of an ignored pattern."""
+        return route in self._ignored
 
     def match(self, path: Segments, *, truncated: bool) -> int:
         """The route of a path by what is known; Route.NONE if there is none."""
@@ -128,6 +139,7 @@ class RoutesOfService:
             self._use(self._learner.settle())
         if self._deletable:
             self._backlog.append(Update(delete=tuple(self._deletable)))
+            self._budget.give_back(len(self._deletable))
         self._deletable = [*self._unreachable, *self._automaton.take_unreachable()]
         self._unreachable = []
 
@@ -151,35 +163,49 @@ class RoutesOfService:
         self._configure(rules, self.learned if known is None else known)
 
     def _configure(self, rules: RouteRules, known: Learned) -> None:
+        ignored = parse_patterns(rules.ignored_patterns)
         patterns = parse_patterns(rules.patterns)
         configured = [
+            Entry(pattern, (_IGNORED, *pattern.precedence), self._id(pattern.name, ignored=True))
+            for pattern in ignored
+        ]
+        configured += [
             Entry(pattern, (_CONFIGURED, *pattern.precedence), self._id(pattern.name))
             for pattern in patterns
         ]
-        compiled = self._new_automaton(configured)
+        learner = self._new_learner(rules, known)
+        shapes = () if learner is None else learner.learned.routes
+        entries = [
+            *configured,
+            *(
+                self._entry(shape, sequence, rules.placeholder)
+                for sequence, shape in enumerate(shapes)
+            ),
+        ]
+        closed = learner is not None and learner.full
+        try:
+            automaton = self._new_automaton([*entries, _ALL_ELSE] if closed else entries)
+        except RoutesRefusedError:
+            if not shapes:
+                raise
+            # What was learned no longer fits beside the patterns: nothing more is learned.
+            automaton = self._new_automaton([*configured, _ALL_ELSE])
+            closed = True
         self.rules = rules
         self.generation = next(self._generations)
-        self._learner = self._new_learner(known)
-        self._sequence = 0
-        self._closed = False
-        entries = [*configured, *map(self._entry, self.learned.routes)]
-        if self._learner is not None and self._learner.full:
-            entries.append(_ALL_ELSE)
-            self._closed = True
-        try:
-            compiled = self._new_automaton(entries)
-        except RoutesRefusedError:
-            # What was learned no longer fits beside the patterns: nothing more is learned.
-            compiled = self._new_automaton([*configured, _ALL_ELSE])
-            self._closed = True
-        self._replace(compiled)
+        self._learner = learner
+        self._closed = closed
+        self._sequence = len(shapes)
+        self._replace(automaton)
 
-    def _new_learner(self, known: Learned) -> Learner | None:
-        count = self.rules.max_routes
-        if self.rules.unmatched == "heuristic":
-            return HeuristicLearner(max_routes=count, known=known, matched=self._is_matched)
-        if self.rules.unmatched == "path":
-            return PathLearner(count, dict.fromkeys(known.routes[:count]))
+    def _new_learner(self, rules: RouteRules, known: Learned) -> Learner | None:
+        if rules.unmatched == "heuristic":
+            return HeuristicLearner(
+                max_routes=rules.max_routes, known=known, matched=self._is_matched
+            )
+        if rules.unmatched == "path":
+            routes = dict.fromkeys(known.routes[: rules.max_routes])
+            return PathLearner(rules.max_routes, routes)
         return None
 
     def _is_matched(self, path: Segments, truncated: bool) -> bool:  # noqa: FBT001 - a callback
@@ -191,7 +217,8 @@ class RoutesOfService:
         if learner is None or self._closed:
             return
         for shape in shapes:
-            entry = self._entry(shape)
+            entry = self._entry(shape, self._sequence, self.rules.placeholder)
+            self._sequence += 1
             try:
                 if shape.rest:
                     self._replace(self._new_automaton([*self._automaton.entries, entry]))
@@ -201,9 +228,16 @@ class RoutesOfService:
                 learner.refuse(shape)
                 self._closed = True
                 break
-        self._closed |= learner.full
-        if self._closed:
+        if self._closed or learner.full:
+            self._close_learning()
+
+    def _close_learning(self) -> None:
+        """Gives all paths that no route matches to `other`; for want of steps, to the wildcard."""
+        self._closed = True
+        try:
             self._replace(self._new_automaton([*self._automaton.entries, _ALL_ELSE]))
+        except RoutesRefusedError:
+            self._backlog.append(Update(root=self._automaton.root))
 
     def _replace(self, automaton: Automaton) -> None:
         """Lets the kernel walk another automaton, from the root on."""
@@ -211,15 +245,17 @@ class RoutesOfService:
         self._unreachable += [*old.take_unreachable(), *old.steps]
         self._backlog.append(Update(tuple(automaton.steps.items()), automaton.root))
 
-    def _entry(self, shape: Shape) -> Entry:
-        name = shape_name(shape, self.rules.placeholder)
-        self._sequence += 1
+    def _entry(self, shape: Shape, sequence: int, placeholder: str) -> Entry:
+        """A learned route; an older one has precedence."""
+        name = shape_name(shape, placeholder)
         pattern = Pattern(shape.segments, rest=shape.rest, name=name)
-        return Entry(pattern, (_LEARNED, self._sequence), self._id(name))
+        return Entry(pattern, (_LEARNED, sequence), self._id(name))
 
-    def _id(self, name: str) -> int:
-        route = self._ids.get(name)
+    def _id(self, name: str, *, ignored: bool = False) -> int:
+        route = self._ids.get((name, ignored))
         if route is None:
-            route = self._ids[name] = next(self._route_ids)
+            route = self._ids[name, ignored] = next(self._route_ids)
             self._names[route] = name
+            if ignored:
+                self._ignored.add(route)
         return route

@@ -23,39 +23,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from otelauto.abi._layout import Route, RouteEdge, RouteStep
-from otelauto.errors import ConfigError
+from otelauto.routes.steps import (
+    ANY_SEGMENT,
+    RoutesRefusedError,
+    StepBudget,
+    Update,
+    segment_hash,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from otelauto.routes.pattern import Pattern, Segments
 
-__all__ = [
-    "MAX_NODES",
-    "Automaton",
-    "Entry",
-    "RoutesRefusedError",
-    "Update",
-    "joined",
-    "segment_hash",
-]
+__all__ = ["MAX_NODES", "Automaton", "Entry"]
 
 #: States of one service's automaton.
 MAX_NODES = 8192
-#: The segment that stands for any (bpf/abi.h).
-ANY_SEGMENT = 0
-
-_FNV_OFFSET_BASIS = 0xCBF29CE484222325
-_FNV_PRIME = 0x100000001B3
-_MASK = (1 << 64) - 1
 
 #: The smaller wins.
 Priority = tuple[int, ...]
 _Accept = tuple[Priority, int]
-
-
-class RoutesRefusedError(ConfigError):
-    """The patterns cannot be compiled: too many states, or two segments with one hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,44 +58,6 @@ class Entry:
     pattern: Pattern
     priority: Priority
     route: int
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """Changes to the kernel's maps, to be made in this order: put, root, delete.
-
-    Attributes:
-        put: steps of route_edges with their new values, in order.
-        root: new root edge of the service's entry in `services`; None: unchanged.
-        delete: steps that no walk can be at any more.
-    """
-
-    put: tuple[tuple[RouteStep, RouteEdge], ...] = ()
-    root: RouteEdge | None = None
-    delete: tuple[RouteStep, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.put or self.root is not None or self.delete)
-
-
-def joined(updates: Iterable[Update]) -> Update:
-    """Several updates of one service as one."""
-    put: list[tuple[RouteStep, RouteEdge]] = []
-    delete: list[RouteStep] = []
-    root: RouteEdge | None = None
-    for update in updates:
-        put += update.put
-        delete += update.delete
-        root = update.root if update.root is not None else root
-    return Update(tuple(put), root, tuple(delete))
-
-
-def segment_hash(segment: bytes, seed: int) -> int:
-    """FNV-1a, 64 bits, offset basis xor seed; never 0 (bpf/abi.h, struct route_step)."""
-    value = _FNV_OFFSET_BASIS ^ seed
-    for byte in segment:
-        value = ((value ^ byte) * _FNV_PRIME) & _MASK
-    return value or 1
 
 
 @dataclass(eq=False, slots=True)
@@ -155,6 +105,7 @@ class Automaton:
         seed: options.route_seed, secret while the agent runs, so that nobody can choose segments
             with equal hashes.
         node_ids: gives ids that are greater than 0 and never come back.
+        budget: counts the steps; whoever deletes them gives them back.
         max_nodes: bound on the number of states.
         hash_segment: replaces segment_hash in tests.
 
@@ -168,11 +119,13 @@ class Automaton:
         *,
         seed: int,
         node_ids: Iterator[int],
+        budget: StepBudget | None = None,
         max_nodes: int = MAX_NODES,
         hash_segment: Callable[[bytes, int], int] = segment_hash,
     ) -> None:
         self._seed = seed
         self._node_ids = node_ids
+        self._budget = budget or StepBudget()
         self._max_nodes = max_nodes
         self._hash_segment = hash_segment
         self._hashes: dict[int, bytes] = {}
@@ -187,6 +140,7 @@ class Automaton:
             self._insert(entry)
         fresh: dict[_StateKey, _State] = {}
         self._root = self._state(frozenset({self._trie}), None, fresh)
+        self._budget.take(sum(len(state.out) for state in fresh.values()))
         self._commit(fresh)
         self.root = self._root.edge()
         self._put.clear()
@@ -233,6 +187,8 @@ class Automaton:
         fresh: dict[_StateKey, _State] = {}
         try:
             grown = [(state, self._expanded(state.key, fresh)) for state in affected]
+            added = sum(len(out) - len(state.out) for state, out in grown)
+            self._budget.take(added + sum(len(state.out) for state in fresh.values()))
         except RoutesRefusedError:
             undo()
             self.entries.pop()

@@ -152,10 +152,10 @@ def _is_identifier(text: str) -> bool:
     """Whether no word or words can be read in a segment."""
     if _ERROR_PAGE.fullmatch(text.lower()):
         return False
-    if len(text) > MAX_NAME or text.count(":") > 1 or not _is_plain(text):
+    if len(text) > MAX_NAME or text.count(":") > 1 or text[:1] == ":" or not _is_plain(text):
         return True
     pieces = [piece for piece in _SEPARATOR.split(text) if piece]
-    if not pieces or len(pieces) > MAX_WORDS or (len(pieces) == 1 and pieces[0].isdigit()):
+    if len(pieces) > MAX_WORDS or all(piece.isdigit() for piece in pieces):
         return True
     return any(_is_identifier_word(piece) for piece in pieces)
 

@@ -21,6 +21,7 @@ class RouteRules:
 
     Attributes:
         patterns: see pattern.py; what stands first names paths that two of them describe alike.
+        ignored_patterns: paths that are not reported; stronger than all else.
         unmatched: see Policy.
         placeholder: what learned routes have in the place of an identifier.
         max_routes: learned routes of a service (not counting the patterns).
@@ -30,6 +31,7 @@ class RouteRules:
     """
 
     patterns: tuple[str, ...] = ()
+    ignored_patterns: tuple[str, ...] = ()
     unmatched: Policy = "heuristic"
     placeholder: str = PLACEHOLDER
     max_routes: int = 200

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from otelauto.abi._layout import Route
 from otelauto.abi._layout import Service as ServiceEntry
 from otelauto.routes._service import RoutesOfService
-from otelauto.routes.automaton import MAX_NODES, Automaton, Update, segment_hash
+from otelauto.routes.automaton import MAX_NODES, Automaton
 from otelauto.routes.learn import Learned
 from otelauto.routes.pattern import Segments, split_path
 
@@ -65,6 +65,7 @@ class RouteTable:
         seed: options.route_seed, drawn at random at each start.
         store: remembers over restarts what was learned; None: nothing does.
         max_nodes: bound on the states of one service.
+        max_steps: size of the kernel's map route_edges.
         hash_segment: replaces the hash in tests.
     """
 
@@ -74,16 +75,20 @@ class RouteTable:
         seed: int,
         store: RouteStore | None = None,
         max_nodes: int = MAX_NODES,
+        max_steps: int = MAX_STEPS,
         hash_segment: Callable[[bytes, int], int] = segment_hash,
     ) -> None:
         self._store = store
         self._members: dict[int, _Member] = {}
+        budget = StepBudget(max_steps)
         self._new_routes = partial(
             RoutesOfService,
+            budget=budget,
             new_automaton=partial(
                 Automaton,
                 seed=seed,
                 node_ids=count(1),
+                budget=budget,
                 max_nodes=max_nodes,
                 hash_segment=hash_segment,
             ),
@@ -116,9 +121,9 @@ class RouteTable:
         if member is None:
             return Update()
         member.routes.settle()
-        member.routes.take_updates()
+        gone = member.routes.take_updates().delete
         self._save(member)
-        return Update(delete=member.routes.steps)
+        return Update(delete=gone + member.routes.close().delete)
 
     def service_entry(self, service_id: int) -> ServiceEntry:
         """The service's entry in the kernel's map `services`; it changes with each new root.
@@ -209,6 +214,11 @@ class RouteTable:
             return reserved
         member = self._members.get(service_id)
         return None if member is None else member.routes.name(route)
+
+    def is_ignored(self, service_id: int, route: int) -> bool:
+        """Whether exchanges with this route are not to be reported (routes.ignored_patterns)."""
+        member = self._members.get(service_id)
+        return member is not None and member.routes.is_ignored(route)
 
     def learned_count(self, service_id: int) -> int:
         """Number of learned routes of a service, for the agent's own metrics."""

@@ -83,7 +83,7 @@ def test_of_two_spellings_of_one_set_of_paths_the_first_gives_the_name():
 def test_literal_beats_placeholder_beats_wildcard_beats_less_of_it():
     texts = ["/a/b", "/a/{x}", "/a/{x}/*", "/a/*", "/{x}/b", "/{x}/*", "/*"]
     patterns = [parse_pattern(text) for text in texts]
-    ordered = sorted(reversed(patterns), key=lambda pattern: pattern.precedence)
+    ordered = sorted(patterns[::-1], key=lambda pattern: pattern.precedence)
     assert texts == [pattern.name for pattern in ordered]
 
 
@@ -119,8 +119,7 @@ def test_a_label_is_always_valid_and_printable_unicode(segment):
 def test_any_text_is_a_pattern_or_a_config_error(text):
     try:
         pattern = parse_pattern(text)
-    except ConfigError as error:
-        assert error.message
-    else:
-        assert isinstance(pattern, Pattern)
-        assert pattern.name.startswith("/")
+    except ConfigError:
+        return
+    assert isinstance(pattern, Pattern)
+    assert pattern.name.startswith("/")
