@@ -90,11 +90,8 @@ class FakeProc:
         flags: int = 0x400000,
     ) -> None:
         zeros = " ".join(["0"] * 8)
-        (self.path / str(pid) / "stat").write_bytes(
-            f"{pid} ({comm}) {state} {parent} 1 1 0 -1 {flags} {zeros} 0 0 1 0 {start} 0 0\n".encode(
-                "utf-8", "surrogateescape"
-            )
-        )
+        text = f"{pid} ({comm}) {state} {parent} 1 1 0 -1 {flags} {zeros} 0 0 1 0 {start} 0 0\n"
+        (self.path / str(pid) / "stat").write_bytes(text.encode("utf-8", "surrogateescape"))
 
     def start_of(self, pid: int) -> int:
         return int((self.path / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[19])
