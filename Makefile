@@ -1,0 +1,80 @@
+# What one does with a checkout. Nothing is installed but Debian packages and what is in .venv.
+#
+# Each step is done once: stamps in .venv tell, and a second run is quick.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The agent runs on this Python (3.10 or later); the loader always on the distribution's.
+PYTHON ?= /usr/bin/python3
+BIN := .venv/bin
+STAMPS := .venv/.stamps
+
+RUN_PACKAGES := python3-bpfcc python3-venv
+DEMO_PACKAGES := nginx-light
+TEST_PACKAGES := apache2 curl gcc gunicorn libc6-dev nginx-light nodejs openjdk-17-jdk-headless \
+	prometheus procps util-linux wrk
+
+PORT ?=
+SECONDS_SHOWN ?= 10
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+.PHONY: help setup setup-test demo test lint format generate check-generated bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(STAMPS)/setup ## Prepare the checkout: packages, .venv; then .venv/bin/otelauto works
+
+setup-test: $(STAMPS)/setup-test ## Install the servers and tools that the tests use
+
+demo: $(STAMPS)/demo ## Show it: a live table of a small application, or of PORT=n on this host
+	@$(BIN)/python tests/demo/demo.py --seconds $(SECONDS_SHOWN) $(if $(PORT),--port $(PORT))
+
+test: $(STAMPS)/setup $(STAMPS)/setup-test ## Run all tests (those with eBPF need root)
+	@$(BIN)/pytest -q $(PYTEST_ARGS)
+
+lint: $(STAMPS)/setup $(STAMPS)/setup-test ## Check style, types, the C contract and the sources' manners
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@gcc -std=gnu11 -Wall -Wextra -Wpadded -Werror -fsyntax-only tests/bpf/abi_host.c
+	@gcc -std=gnu11 -O2 -Wall -Wextra -Werror -fsyntax-only tests/load/loadgen.c
+	@bash -n .ci/run packaging/tools/apt-install
+	@packaging/tools/check-manners
+
+format: $(STAMPS)/setup ## Put the sources into the one format
+	@$(BIN)/ruff check --quiet --fix . || true
+	@$(BIN)/ruff format .
+
+generate: $(STAMPS)/setup ## Write the generated files again
+	@$(BIN)/python packaging/tools/generate.py
+
+check-generated: $(STAMPS)/setup ## Fail if a generated file differs from what its source gives
+	@$(BIN)/python packaging/tools/generate.py --check
+
+bench: $(STAMPS)/setup $(STAMPS)/setup-test ## Measure the cost and the exactness (root; about 4 minutes)
+	@$(BIN)/python tests/bench/bench.py $(BENCH_ARGS)
+
+clean: ## Remove all that was built here, .venv too
+	rm -rf .venv build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMPS)/setup: pyproject.toml packaging/tools/apt-install
+	@packaging/tools/apt-install $(RUN_PACKAGES)
+	@$(PYTHON) -c 'import sys; v = sys.version_info; \
+	v >= (3, 10) or sys.exit(f"otelauto needs Python 3.10 or later; {sys.executable} is {v.major}.{v.minor} (make setup PYTHON=...)")'
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/setup-test: packaging/tools/apt-install Makefile
+	@packaging/tools/apt-install $(TEST_PACKAGES)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/demo: $(STAMPS)/setup packaging/tools/apt-install
+	@packaging/tools/apt-install $(DEMO_PACKAGES)
+	@touch $@
