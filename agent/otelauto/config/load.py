@@ -6,6 +6,7 @@ in ``_merge``, what options mean together in ``_rules``.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -72,15 +73,17 @@ def loads(text: str, *, file: str, environ: Mapping[str, str]) -> Loaded:
     for finding in findings(config):
         _report(finding, merge)
     if merge.problems:
-        if root is None and file:
-            merge.problems.insert(0, Problem(0, "the file is empty"))
-        raise ConfigError(_message(merge.problems, file))
+        empty = f"{file}: the file is empty\n" if root is None and file else ""
+        raise ConfigError(empty + _message(merge.problems, file))
     notices = sorted(merge.notices, key=lambda notice: notice[0])
     return Loaded(
         config=config,
         origins=MappingProxyType(merge.origins),
+        # Options that share a variable have the same to say of it.
         notices=tuple(
-            (_place(line, "", file) if line else "") + message for line, message in notices
+            dict.fromkeys(
+                (_place(line, "", file) if line else "") + message for line, message in notices
+            )
         ),
         file=file,
     )
@@ -104,7 +107,8 @@ def _report(finding: Finding, merge: Merge) -> None:
 
 
 def _message(problems: list[Problem], file: str) -> str:
-    ordered = sorted(problems, key=lambda problem: problem.line)
+    # What is written comes first, what is missing last.
+    ordered = sorted(problems, key=lambda p: p.line or (0 if p.variable else sys.maxsize))
     lines = [_place(p.line, p.variable, file) + p.message for p in ordered[:_SHOWN_PROBLEMS]]
     if len(ordered) > _SHOWN_PROBLEMS:
         lines.append(f"{len(ordered) - _SHOWN_PROBLEMS} more problems")

@@ -43,7 +43,7 @@ def test_what_is_no_duration_is_refused(text):
 
 
 def test_a_number_without_unit_says_which_units_to_write():
-    with pytest.raises(BadValueError, match="5 has no unit|write 5s, 5ms or 5m"):
+    with pytest.raises(BadValueError, match="write 5s, 5ms or 5m"):
         parse_duration("5")
 
 
@@ -85,7 +85,7 @@ def test_bad_ports_are_refused(text):
 def test_each_bad_port_is_named_with_its_place():
     with pytest.raises(BadValueError) as caught:
         parse_ports(("80", "70000", "0"))
-    assert (1, 2) == tuple(place for place, _ in caught.value.items)
+    assert tuple(place for place, _ in caught.value.items) == (1, 2)
 
 
 @given(st.text(alphabet="ab[]!{},\\*?-z", max_size=12))
@@ -110,8 +110,8 @@ def test_pairs_keep_equals_signs_and_decode_percent_signs():
 
 def test_bad_pairs_are_told_by_place_and_never_by_value():
     pairs, problems = parse_pairs("a=1,s3cret,b=%zz,c=%ff,=v")
-    assert (("a", "1"),) == pairs
-    assert 4 == len(problems)
+    assert pairs == (("a", "1"),)
+    assert len(problems) == 4
     assert "s3cret" not in " ".join(problems)
 
 

@@ -22,10 +22,12 @@ ALL = {leaf.path: leaf.option.kind for leaf in leaves()}
 @given(st.sampled_from(sorted(ALL)), RAW)
 def test_no_text_list_or_mapping_makes_any_option_fail_otherwise(path, raw):
     """Whatever is written, a kind gives a value or a BadValueError with a message."""
+    message = "none"
     try:
         ALL[path].parse(raw)
     except BadValueError as error:
-        assert error.message
+        message = error.message
+    assert message
 
 
 @pytest.mark.parametrize("path", sorted(ALL))
@@ -104,8 +106,8 @@ def test_a_password_with_a_line_break_is_refused_without_being_shown():
 
 def test_integers_have_a_range_and_no_other_spelling():
     small = kinds.integer(1, 10)
-    assert 10 == small.parse("10")
-    for text in ("0", "11", "1.0", "0x1", "1_0", "", "9" * 5000, "١"):
+    assert small.parse("10") == 10
+    for text in ("0", "11", "1.0", "0x1", "1_0", "", "9" * 5000, "\u0661"):
         with pytest.raises(BadValueError):
             small.parse(text)
 
@@ -115,7 +117,7 @@ def test_lists_are_lists_or_texts_with_commas_and_name_each_bad_item():
     assert (1, 2) == numbers.parse("1, 2") == numbers.parse(("1", "2"))
     with pytest.raises(BadValueError) as caught:
         numbers.parse(("1", "x", "99"))
-    assert [1, 2] == [place for place, _ in caught.value.items]
+    assert [place for place, _ in caught.value.items] == [1, 2]
 
 
 def test_lists_are_bounded():
@@ -131,12 +133,12 @@ def test_bounds_must_ascend_from_zero_within_their_number(raw):
 
 def test_good_bounds_are_shown_without_needless_fractions():
     kind = kinds.bounds(3)
-    assert [0, 0.5, 10] == kind.plain(kind.parse("0,0.5,10"))
+    assert kind.plain(kind.parse("0,0.5,10")) == [0, 0.5, 10]
 
 
 def test_choices_ignore_case_and_know_later_spellings():
     kind = kinds.choice("WARN", "INFO", also={"WARNING": "WARN"})
-    assert ["WARN", "WARN", "INFO"] == [kind.parse(t) for t in ("warn", "Warning", "info")]
+    assert [kind.parse(t) for t in ("warn", "Warning", "info")] == ["WARN", "WARN", "INFO"]
     with pytest.raises(BadValueError, match="WARN, INFO"):
         kind.parse("loud")
 
@@ -160,12 +162,12 @@ def test_bad_regular_expressions_are_refused(text):
 
 
 def test_a_regular_expression_that_python_warns_of_is_accepted_in_silence():
-    assert "[[a]" == kinds.REGEXP.parse("[[a]")
+    assert kinds.REGEXP.parse("[[a]") == "[[a]"
 
 
 def test_globs_are_not_split_at_commas():
-    assert ("*/{a,b}",) == kinds.GLOBS.parse("*/{a,b}")
-    assert ("a", "b") == kinds.GLOBS.parse(("a", "b"))
+    assert kinds.GLOBS.parse("*/{a,b}") == ("*/{a,b}",)
+    assert kinds.GLOBS.parse(("a", "b")) == ("a", "b")
 
 
 @pytest.mark.parametrize("text", ["relative", "a/b"])
@@ -181,12 +183,12 @@ def test_paths_of_urls_begin_with_a_slash_and_have_no_query(text):
 
 
 def test_route_patterns_are_checked_by_the_routes_own_parser():
-    assert "/users/{id}" == kinds.ROUTE.parse("/users/{id}")
+    assert kinds.ROUTE.parse("/users/{id}") == "/users/{id}"
     with pytest.raises(BadValueError, match="position"):
         kinds.ROUTE.parse("/a b")
 
 
 def test_attributes_with_a_bad_entry_are_refused_whole():
-    assert (("a", "b=c"),) == kinds.PAIRS.parse("a=b=c")
+    assert kinds.PAIRS.parse("a=b=c") == (("a", "b=c"),)
     with pytest.raises(BadValueError):
         kinds.PAIRS.parse("a=b,bad")

@@ -11,14 +11,14 @@ def test_a_secret_shows_nowhere_and_is_revealed_on_demand():
     secret = Secret("pw")
     shown = f"{secret} {secret!r} {[secret]} {(('k', secret),)}"
     assert "pw" not in shown
-    assert "pw" == secret.reveal()
+    assert secret.reveal() == "pw"
 
 
 def test_secrets_are_compared_by_value_so_that_a_reload_sees_a_new_token():
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("http://a") != Url("http://a")
-    assert 1 == len({Secret("a"), copy.copy(Secret("a"))})
+    assert len({Secret("a"), copy.copy(Secret("a"))}) == 1
     assert not Secret("")
 
 
@@ -38,13 +38,13 @@ def test_a_url_shows_neither_user_nor_query(url, shown):
 
 
 def test_another_path_keeps_the_rest_of_a_url():
-    assert "https://u:pw@h:1/b?x" == Url("https://u:pw@h:1/a?x").with_path("/b").reveal()
+    assert Url("https://u:pw@h:1/a?x").with_path("/b").reveal() == "https://u:pw@h:1/b?x"
 
 
 def test_ports_contain_their_ranges_and_show_as_they_are_written():
     ports = Ports(((80, 80), (8000, 8999)))
-    assert [True, False, True, True, False] == [p in ports for p in (80, 81, 8000, 8999, 9000)]
-    assert "80,8000-8999" == str(ports)
+    assert [p in ports for p in (80, 81, 8000, 8999, 9000)] == [True, False, True, True, False]
+    assert str(ports) == "80,8000-8999"
     assert bool(ports)
     assert not Ports()
-    assert [(80, 80), (8000, 8999)] == list(ports)
+    assert list(ports) == [(80, 80), (8000, 8999)]
