@@ -59,7 +59,7 @@ class PrometheusSettings:
     Attributes:
         port: TCP port; 0: any free one (tests); None: no endpoint for the services' metrics.
         path: of the page with the services' metrics.
-        listen_address: address to bind; "" or "::" is every interface.
+        listen_address: address to bind; "" is every interface by IPv4, "::" by IPv4 and IPv6.
         certificate: PEM file of the server's certificate chain; empty: plain HTTP.
         key: PEM file of its private key.
         username: of basic authentication; empty: none.
