@@ -263,7 +263,7 @@ def run_raw_tracepoint(fd: int, args: tuple[int, ...], *, cpu: int | None = None
             "=IIIIQQIIIIQQII",
             fd, 0, 0, 0, 0, 0, 0, 0,
             len(context), 0,
-            ctypes.addressof(context), 0,
+            ctypes.addressof(context) if args else 0, 0,
             0 if cpu is None else 1,
             cpu or 0,
         )

@@ -1,6 +1,6 @@
 """Records of a BPF ring buffer, read straight from its mapping.
 
-Only the consumer's side of the kernel's ring lives here. It costs some 0.3 µs a record, against
+Only the consumer's side of the kernel's ring lives here. It costs some 0.4 µs a record, against
 3 µs for a library's callback into Python. Layout (kernel/bpf/ringbuf.c): one page with the
 consumer's position, which we write; one page with the producer's, then the data, twice in a row so
 that a record never wraps. A record is a header of 8 bytes (length with two flag bits, page offset)
@@ -62,8 +62,7 @@ class RingReader:
         # Native 8- and 4-byte items: the interpreter loads and stores each at once.
         self._consumer = memoryview(self._consumer_pages).cast("Q")
         self._producer = memoryview(self._producer_pages)[: mmap.PAGESIZE].cast("Q")
-        self._content = memoryview(self._producer_pages)[mmap.PAGESIZE :]
-        self._headers = self._content.cast("I")
+        self._headers = memoryview(self._producer_pages)[mmap.PAGESIZE :].cast("I")
         self._barrier = threading.Lock()
         self._barrier.acquire()
 
@@ -81,36 +80,36 @@ class RingReader:
 
         A record that a program is still writing holds back those behind it, until the next call.
         """
-        found = self._committed(limit)
-        if not found:
+        found, end = self._committed(limit)
+        if end == self._consumer[0]:
             return []
         self._order()
-        content = self._content
-        records = [
-            content[start : start + length].tobytes() for start, length, _ in found if length
-        ]
+        pages = self._producer_pages  # slices of it are bytes at once
+        records = [pages[place] for place in found]
         self._order()  # the copies are made before the kernel may overwrite
-        self._consumer[0] = found[-1][2]
+        self._consumer[0] = end
         return records
 
-    def _committed(self, limit: int) -> list[tuple[int, int, int]]:
-        """(index of the content, its length or 0 if it was discarded, position after it)."""
+    def _committed(self, limit: int) -> tuple[list[slice], int]:
+        """Where the contents of committed records are in the mapping, and the position after."""
         position, end = self._consumer[0], self._producer[0]
         self._order()
         headers, mask = self._headers, self._bytes - 1
-        found: list[tuple[int, int, int]] = []
-        kept = 0
-        while position < end and kept < limit:
+        first = mmap.PAGESIZE + _HEADER_BYTES
+        found: list[slice] = []
+        append = found.append
+        while position < end and limit > 0:
             start = position & mask
-            header = headers[start >> 2]
-            if header & _BUSY:
+            length = headers[start >> 2]
+            if length < _DISCARDED:
+                append(slice(start + first, start + first + length))
+                limit -= 1
+            elif length & _BUSY:
                 break
-            length = header & _LENGTH
-            position += (length + _HEADER_BYTES + 7) & ~7
-            discarded = header & _DISCARDED
-            found.append((start + _HEADER_BYTES, 0 if discarded else length, position))
-            kept += not discarded
-        return found
+            else:
+                length &= _LENGTH
+            position += length + 15 & -8  # with the header, to the next 8
+        return found, position
 
     def _order(self) -> None:
         """A full memory barrier, for CPUs that reorder loads and stores (arm64).
@@ -122,7 +121,7 @@ class RingReader:
 
     def close(self) -> None:
         """Unmap; the map itself stays."""
-        for view in (self._consumer, self._producer, self._headers, self._content):
+        for view in (self._consumer, self._producer, self._headers):
             view.release()
         self._producer_pages.close()
         self._consumer_pages.close()
