@@ -1,9 +1,10 @@
+# ruff: noqa: INP001 - a program of the repository, not a package
 """Writes every generated file from its one source; with --check only tells which are stale.
 
     .venv/bin/python packaging/tools/generate.py [--check]
 
-A new generated file gets its line in PRODUCERS and nothing else. Each is committed, and says at its
-top that it is generated.
+A new generated file gets its line in PRODUCERS and nothing else. Each is committed, and says at
+its top that it is generated.
 """
 
 from __future__ import annotations
