@@ -12,6 +12,7 @@ from otelauto.abi._layout import Service as ServiceEntry
 from otelauto.routes.automaton import Automaton, Entry
 from otelauto.routes.learn import HeuristicLearner, Learned, Learner, PathLearner, Shape
 from otelauto.routes.pattern import Pattern, Segments, parse_patterns, printable
+from otelauto.routes.steps import RoutesRefusedError, StepBudget, Update, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -133,10 +134,13 @@ class RoutesOfService:
         self._use(self._learner.offer(path, truncated=truncated))
         return self.match(path, truncated=truncated) or Route.PENDING
 
-    def settle(self) -> None:
+    def decide(self) -> None:
         """Decides about all paths that wait; the updates are in `take_updates`."""
         if self._learner is not None:
             self._use(self._learner.settle())
+
+    def sweep(self) -> None:
+        """Deletes the steps to which nothing has led since before the last sweep."""
         if self._deletable:
             self._backlog.append(Update(delete=tuple(self._deletable)))
             self._budget.give_back(len(self._deletable))
@@ -158,8 +162,7 @@ class RoutesOfService:
         Raises:
             ConfigError: see the class; the old rules stay in force.
         """
-        if self._learner is not None:
-            self._use(self._learner.settle())
+        self.decide()
         self._configure(rules, self.learned if known is None else known)
 
     def _configure(self, rules: RouteRules, known: Learned) -> None:

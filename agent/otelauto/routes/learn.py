@@ -192,6 +192,10 @@ def _candidate(path: Segments, *, truncated: bool) -> _Candidate:
     return _Candidate(path, truncated, kept, kinds, rest=truncated or len(whole) > MAX_DEPTH)
 
 
+def _nothing_matched(_path: Segments, _truncated: bool) -> bool:  # noqa: FBT001 - a callback
+    return False
+
+
 class HeuristicLearner:
     """Policy `heuristic`.
 
@@ -199,7 +203,7 @@ class HeuristicLearner:
         max_routes: see rule 6.
         known: what was learned before.
         matched: whether a route matches a path by now, and whether that path was cut; asked
-            before a path that waited is decided.
+            before a path that waited is decided. None: there are no other routes.
     """
 
     def __init__(
@@ -207,11 +211,11 @@ class HeuristicLearner:
         *,
         max_routes: int,
         known: Learned | None = None,
-        matched: Callable[[Segments, bool], bool] = lambda path, truncated: False,  # noqa: ARG005
+        matched: Callable[[Segments, bool], bool] | None = None,
     ) -> None:
         known = known or Learned()
         self._max_routes = max_routes
-        self._matched = matched
+        self._matched = matched or _nothing_matched
         self._routes: dict[Shape, None] = {}
         self._names: dict[Prefix, set[bytes]] = {}
         self._folded: set[Prefix] = set(known.folded)

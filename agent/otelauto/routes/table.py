@@ -3,8 +3,10 @@
 Only the bookkeeping of services lives here. Nothing in it touches the kernel: it returns what has
 to be written to the maps, and the caller writes it, in the order of the update's fields.
 
-Use it from one thread. The order of an export is: `settle`, write its updates, read the kernel's
-aggregate, name its routes.
+Use it from one thread. The order of an export is: `settle`; write its updates; read the kernel's
+aggregate; `resolve_pending` for the exchanges whose route is Route.PENDING; write its update; name
+the routes. An exchange that was pending is counted under the route that it has at this moment, and
+what was counted stays there.
 """
 
 from __future__ import annotations
@@ -20,14 +22,15 @@ from otelauto.routes._service import RoutesOfService
 from otelauto.routes.automaton import MAX_NODES, Automaton
 from otelauto.routes.learn import Learned
 from otelauto.routes.pattern import Segments, split_path
+from otelauto.routes.steps import MAX_STEPS, StepBudget, Update, segment_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from otelauto.routes.rules import RouteRules
     from otelauto.routes.store import RouteStore
 
-__all__ = ["OTHER_NAME", "WILDCARD_NAME", "Decision", "RouteTable"]
+__all__ = ["OTHER_NAME", "WILDCARD_NAME", "Decision", "PendingPath", "RouteTable"]
 
 #: Name of paths that no route matches and that are not learned.
 WILDCARD_NAME = "/**"
@@ -48,6 +51,21 @@ class Decision:
 
     route: int
     update: Update = field(default_factory=Update)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPath:
+    """A path that the kernel left at Route.PENDING.
+
+    Attributes:
+        text: the path as it was sent, without query.
+        truncated: it is longer than what was kept.
+        succeeded: whether an exchange with it had a status from 100 to 399.
+    """
+
+    text: bytes
+    truncated: bool
+    succeeded: bool
 
 
 @dataclass(slots=True)
@@ -120,7 +138,8 @@ class RouteTable:
         member = self._members.pop(service_id, None)
         if member is None:
             return Update()
-        member.routes.settle()
+        member.routes.decide()
+        member.routes.sweep()
         gone = member.routes.take_updates().delete
         self._save(member)
         return Update(delete=gone + member.routes.close().delete)
@@ -148,7 +167,7 @@ class RouteTable:
             routes.reconfigure(rules)
             member.active = True
             return routes.take_updates()
-        routes.settle()
+        routes.decide()
         self._save(member)
         known = self._load(member.key, rules.unmatched)
         routes.reconfigure(rules, known)
@@ -188,6 +207,30 @@ class RouteTable:
         route = Route.NONE if path is None else member.routes.match(path, truncated=truncated)
         return route or _unlearned(member.routes.rules)
 
+    def resolve_pending(
+        self, service_id: int, paths: Sequence[PendingPath]
+    ) -> tuple[tuple[int, ...], Update]:
+        """The routes under which pending exchanges are exported now.
+
+        Paths that succeeded are learned from, so that nothing depends on their event having come:
+        it may have been lost, or have come before a reload to another policy.
+
+        Returns:
+            A route for each path, in order, none of them Route.PENDING; and what to write.
+        """
+        member = self._members.get(service_id)
+        if member is None:
+            return (Route.NONE,) * len(paths), Update()
+        routes = member.routes
+        for path in paths:
+            segments = _segments(path.text) if path.succeeded else None
+            if segments is not None:
+                routes.see(segments, truncated=path.truncated)
+        routes.decide()
+        member.active = not self._save(member)
+        found = [self.resolve(service_id, path.text, truncated=path.truncated) for path in paths]
+        return tuple(found), routes.take_updates()
+
     def settle(self) -> Mapping[int, Update]:
         """Decides about all paths that wait, saves what was learned, and lets go of old steps.
 
@@ -199,7 +242,8 @@ class RouteTable:
         """
         updates: dict[int, Update] = {}
         for service_id, member in self._members.items():
-            member.routes.settle()
+            member.routes.decide()
+            member.routes.sweep()
             update = member.routes.take_updates()
             if update:
                 updates[service_id] = update
