@@ -9,6 +9,11 @@ from otelauto.routes.pattern import split_path
 from otelauto.routes.steps import segment_hash
 from otelauto.routes.table import PendingPath
 
+#: Syllables that look like words; two or three of them make any number of names.
+WORDS = tuple(
+    "ba do ki lu me sta rin mol net pul gor den fis wan tek lam con bir sol mar".split(" ")
+)
+
 
 class Kernel:
     """Applies updates in their order and walks the maps as the programs do.

@@ -8,7 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.routes.kernel_double import Kernel
+from tests.unit.routes.kernel_double import WORDS, Kernel
 
 from otelauto.abi._layout import Route, Unmatched
 from otelauto.errors import ConfigError
@@ -18,28 +18,6 @@ from otelauto.routes.store import RouteStore
 from otelauto.routes.table import Decision, PendingPath, RouteTable
 
 SEED = 99
-WORDS = [
-    "ba",
-    "do",
-    "ki",
-    "lu",
-    "me",
-    "sta",
-    "rin",
-    "mol",
-    "net",
-    "pul",
-    "gor",
-    "den",
-    "fis",
-    "wan",
-    "tek",
-    "lam",
-    "con",
-    "bir",
-    "sol",
-    "mar",
-]
 
 
 def kernel(rules=None, *, store=None, **options):

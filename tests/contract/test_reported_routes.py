@@ -5,35 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.unit.routes.kernel_double import Kernel
+from tests.unit.routes.kernel_double import WORDS, Kernel
 
 from otelauto.routes.rules import RouteRules
 from otelauto.routes.store import RouteStore
 from otelauto.routes.table import RouteTable
 
 SEED = 99
-WORDS = [
-    "ba",
-    "do",
-    "ki",
-    "lu",
-    "me",
-    "sta",
-    "rin",
-    "mol",
-    "net",
-    "pul",
-    "gor",
-    "den",
-    "fis",
-    "wan",
-    "tek",
-    "lam",
-    "con",
-    "bir",
-    "sol",
-    "mar",
-]
 
 
 def kernel(rules=None, *, store=None, **options):
