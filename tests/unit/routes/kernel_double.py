@@ -10,9 +10,10 @@ from otelauto.routes.steps import segment_hash
 from otelauto.routes.table import PendingPath
 
 #: Syllables that look like words; two or three of them make any number of names.
-WORDS = tuple(
-    "ba do ki lu me sta rin mol net pul gor den fis wan tek lam con bir sol mar".split(" ")
-)
+WORDS = (
+    "ba", "do", "ki", "lu", "me", "sta", "rin", "mol", "net", "pul",
+    "gor", "den", "fis", "wan", "tek", "lam", "con", "bir", "sol", "mar",
+)  # fmt: skip
 
 
 class Kernel:
