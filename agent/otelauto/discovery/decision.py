@@ -60,14 +60,14 @@ class Decider:
         self._host = host
         self._own_pid = own_pid
 
-    def verdict(
+    def match(
         self,
         view: ProcessView,
         heard: frozenset[int] = _NOTHING_HEARD,
         *,
         parents: Mapping[int, int] = _NO_PARENTS,
-    ) -> Verdict:
-        """Decides by the process itself, without its parent.
+    ) -> Match | None:
+        """Decides by the process itself, without its parent; None: not selected.
 
         Args:
             view: the process.
@@ -75,12 +75,15 @@ class Decider:
             parents: process id to parent, as far as it is known already.
         """
         match = self.selection.match(view, heard)
-        if match is None:
-            return Verdict(None, self._reason_against(view, heard))
-        if self._is_own(view, parents):
-            return Verdict(None, "it is the agent itself or was started by it")
-        entries = ", ".join(f"discovery.instrument[{index}]" for index in match.entries)
-        return Verdict(match, f"selected by {entries}")
+        return None if match is None or self._is_own(view, parents) else match
+
+    def verdict(self, view: ProcessView) -> Verdict:
+        """Decides as `match` does, and says why."""
+        match = self.match(view)
+        if match is not None:
+            entries = ", ".join(f"discovery.instrument[{index}]" for index in match.entries)
+            return Verdict(match, f"selected by {entries}")
+        return Verdict(None, self._reason_against(view))
 
     def may_inherit(self, view: ProcessView, exe: str, heard: frozenset[int]) -> bool:
         """Whether a target's child, or a target that ran execve, goes on as the same service.
@@ -118,14 +121,16 @@ class Decider:
             attributes=named.attributes,
         )
 
-    def _reason_against(self, view: ProcessView, heard: frozenset[int]) -> str:
+    def _reason_against(self, view: ProcessView) -> str:
         if view.stat.kernel_thread:
             return "it is a kernel thread"
         if not self.selection:
             return "the configuration has no selector"
-        excluded = self.selection.excluded(view, heard)
+        excluded = self.selection.excluded(view)
         if excluded:
             return f"excluded by {excluded}"
+        if self._is_own(view, _NO_PARENTS):
+            return "it is the agent itself or was started by it"
         return "no entry of discovery.instrument holds"
 
     def _is_own(self, view: ProcessView, parents: Mapping[int, int]) -> bool:

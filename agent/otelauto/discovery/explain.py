@@ -59,6 +59,8 @@ def explain_process(pid: int, decider: Decider, *, proc: Path) -> Explanation:
     if view is None:
         return Explanation(pid, selected=False, reason="there is no such process")
     with view:
+        if view.stat.exiting:
+            return Explanation(pid, selected=False, reason="it has ended (a zombie)")
         verdict = decider.verdict(view)
         reason = verdict.reason
         selected = verdict.match is not None
@@ -90,7 +92,7 @@ def _ancestor(
         if above is None:
             return None
         with above:
-            if not decider.may_inherit(view, above.exe, frozenset()):
+            if above.stat.exiting or not decider.may_inherit(view, above.exe, frozenset()):
                 return None
             verdict = decider.verdict(above)
             if verdict.match is not None:

@@ -49,7 +49,6 @@ _SMALL_BYTES = 65_536
 
 _FLAG_EXITING = 0x00000004
 _FLAG_KERNEL_THREAD = 0x00200000
-_GONE = (errno.ENOENT, errno.ESRCH)
 _DENIED = (errno.EACCES, errno.EPERM)
 _WANTED = tuple(name.encode() + b"=" for name in sorted(ENVIRONMENT))
 
@@ -70,6 +69,9 @@ class Stat:
     start_ticks: int
     kernel_thread: bool
     exiting: bool
+
+
+_GONE = Stat(comm="", parent=0, start_ticks=0, kernel_thread=False, exiting=True)
 
 
 def parse_stat(content: bytes) -> Stat | None:
@@ -132,9 +134,13 @@ def list_pids(proc: Path) -> list[int]:
 def read_stat(proc: Path, pid: int) -> Stat | None:
     """Reads /proc/PID/stat alone; None if the process is gone."""
     try:
-        fd = os.open(proc / str(pid) / "stat", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"{proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    return _read_stat(fd)
+
+
+def _read_stat(fd: int) -> Stat | None:
     try:
         return parse_stat(os.read(fd, 4096))
     except OSError:
@@ -144,7 +150,7 @@ def read_stat(proc: Path, pid: int) -> Stat | None:
 
 
 def open_process(proc: Path, pid: int, *, tables: SocketTables) -> ProcessView | None:
-    """Opens a process; None if it is gone, a zombie, or not readable at all.
+    """Opens a process; None if it is gone. Whether it is a zombie, its stat tells later.
 
     Args:
         proc: the mount point.
@@ -152,16 +158,11 @@ def open_process(proc: Path, pid: int, *, tables: SocketTables) -> ProcessView |
         tables: the socket tables that processes share.
     """
     try:
-        fd = os.open(proc / str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # A Path for each exec on the host would cost more than the call itself.
+        fd = os.open(f"{proc}/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None
-    view = ProcessView(pid, fd, tables=tables)
-    stat = parse_stat(view.read("stat", 4096))
-    if stat is None or stat.exiting:
-        view.close()
-        return None
-    view.stat = stat
-    return view
+    return ProcessView(pid, fd, tables=tables)
 
 
 class ProcessView:
@@ -172,11 +173,8 @@ class ProcessView:
 
     Attributes:
         pid: process id in the agent's pid namespace.
-        stat: parent, start, name.
         unreadable: the entries that the agent has no right to read.
     """
-
-    stat: Stat
 
     def __init__(self, pid: int, fd: int, *, tables: SocketTables) -> None:
         self.pid = pid
@@ -204,6 +202,11 @@ class ProcessView:
     def read(self, name: str, limit: int) -> bytes:
         """The first bytes of an entry; what could be read if it fails."""
         return b"".join(self._blocks(name, limit))
+
+    @cached_property
+    def stat(self) -> Stat:
+        """Parent, start, name; of a process that is gone: one that is exiting."""
+        return self._stat() or _GONE
 
     @cached_property
     def exe(self) -> str:
@@ -242,9 +245,14 @@ class ProcessView:
             self._note("fd", error)
             return frozenset()
 
+    def know_ports(self, ports: frozenset[int]) -> None:
+        """Takes the ports as known, instead of reading descriptors and socket tables."""
+        self.__dict__["listen_ports"] = ports
+
     def may_listen(self, ranges: Iterable[tuple[int, int]]) -> bool:
         """Whether any socket of its network namespace listens on one of the ports."""
-        ports = self._tables.ports(self._fd).values()
+        known = self.__dict__.get("listen_ports")
+        ports = self._tables.ports(self._fd).values() if known is None else known
         return any(low <= port <= high for low, high in ranges for port in ports)
 
     def freeze(self, heard: frozenset[int] = frozenset()) -> Process | None:
@@ -265,8 +273,14 @@ class ProcessView:
             parent=self.stat.parent,
         )
         # Fields read while it died are empty, not wrong: do not build an identity on them.
-        stat = parse_stat(self.read("stat", 4096))
-        return None if stat is None or stat.exiting else process
+        now = self._stat()
+        return None if self.stat.exiting or now is None or now.exiting else process
+
+    def _stat(self) -> Stat | None:
+        try:
+            return _read_stat(os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd))
+        except OSError:
+            return None
 
     def _link(self, name: str) -> str:
         try:

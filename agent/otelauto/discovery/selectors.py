@@ -177,14 +177,13 @@ class Selection:
             view: the process.
             heard: ports on which listen events say that it listens.
         """
-        if view.stat.kernel_thread:
-            return None
         entries = tuple(
             index
             for index, (_, criteria) in enumerate(self._instrument)
             if _all_hold(criteria, view, heard)
         )
-        if not entries or self.excluded(view, heard):
+        # The order is that of the costs, for the many execs that concern nobody.
+        if not entries or view.stat.kernel_thread or self.excluded(view, heard):
             return None
         return self._merge(entries)
 

@@ -110,7 +110,7 @@ def _read_listeners(name: str, process_fd: int) -> dict[int, int]:
 
     The kernel lists the listening sockets first (tcp_get_idx in net/ipv4/tcp_ipv4.c), so a block
     of lines without any ends the reading: a proxy's 100,000 connections are not formatted only
-    to be thrown away.
+    to be thrown away, and a large empty hash table is not walked a second time (2 ms).
     """
     found: dict[int, int] = {}
     try:
@@ -118,17 +118,15 @@ def _read_listeners(name: str, process_fd: int) -> dict[int, int]:
     except OSError:
         return found
     rest = b""
-    first = True
     try:
         while block := os.read(fd, _BLOCK_BYTES):
             lines, newline, rest = (rest + block).rpartition(b"\n")
             if not newline:
                 continue
             listeners = parse_listeners(lines)
-            if not listeners and not first:
+            if not listeners:
                 break
             found.update(listeners)
-            first = False
     except OSError:
         pass  # the process is gone; its successor in the namespace reads the table again
     finally:

@@ -153,10 +153,10 @@ class Watch:
             return self._forked(event)
         if isinstance(event, ExitEvent):
             return self._exited(event.pid)
-        # From now on there is a listening socket which no table knows.
-        self._tables.invalidate()
-        known = event.pid in self._records
-        if not self._decider.selection.port_matters(event.port) and not known:
+        if self._decider.selection.port_matters(event.port):
+            # From now on there is a listening socket which no table knows, and one that decides.
+            self._tables.invalidate()
+        elif event.pid not in self._records:
             return []
         return self._decide(event.pid, reason="listen", heard=frozenset({event.port}))
 
@@ -170,12 +170,15 @@ class Watch:
         with view:
             changes: list[Change] = []
             old = self._records.get(pid)
+            if old and view.stat.exiting:
+                return self._remove(pid)
             if old and old.target.process.start_ticks != view.stat.start_ticks:
                 changes += self._remove(pid)
                 old = None
             if old and reason == "listen":
                 # Ports are forgotten only by execve: a target outlives the closing of its port.
                 heard |= old.target.process.listen_ports
+                view.know_ports(heard)
             new = self._judge(view, old, heard)
             if new is None and old and self._stays(view, old, reason=reason, heard=heard):
                 new = self._continued(view, old, heard)
@@ -190,7 +193,7 @@ class Watch:
         parents: Mapping[int, int] = _NO_PARENTS,
     ) -> _Record | None:
         """The record of a process that is selected by itself."""
-        match = self._decider.verdict(view, heard, parents=parents).match
+        match = self._decider.match(view, heard, parents=parents)
         built = self._decider.target(view, match, heard) if match else None
         if match is None or built is None:
             return None
@@ -280,6 +283,8 @@ class Watch:
             if view is None:
                 continue
             with view:
+                if view.stat.exiting:
+                    continue
                 parents[pid] = view.stat.parent
                 changes += self._look(view, parents, unselected)
         for pid in [pid for pid in self._records if pid not in parents]:

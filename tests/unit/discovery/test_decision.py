@@ -31,7 +31,7 @@ def verdict(fake, pid, *selectors, exclude=()):
 def service(fake, pid, *selectors):
     judge = decider(fake, *(selectors or EVERY))
     with open_process(fake.path, pid, tables=SocketTables()) as view:
-        target, _ = judge.target(view, judge.verdict(view).match)
+        target, _ = judge.target(view, judge.match(view))
         return target.service
 
 

@@ -130,9 +130,10 @@ def test_missing_process_and_missing_proc_are_no_error(tmp_path):
 def test_closing_twice_is_harmless(fake):
     fake.add(42, "/bin/x")
     view = open_process(fake.path, 42, tables=SocketTables())
-    view.close()
-    view.close()
     assert view.stat.start_ticks == fake.start_of(42)
+    view.close()
+    view.close()
+    assert (fake.start_of(42), "") == (view.stat.start_ticks, view.exe)
 
 
 def test_only_numbers_are_processes(fake):
