@@ -5,9 +5,10 @@ No state of the watch lives here: the same process and selection give the same d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from otelauto.discovery.commands import script_name
 from otelauto.discovery.identity import make_service
 from otelauto.discovery.naming import name_process
 from otelauto.discovery.proc import read_stat
@@ -109,6 +110,36 @@ class Decider:
         service = self._service(named, match, machine=view.place.machine)
         selector = match.entries[-1]
         return Target(process, service, selector, named.rule, match.exports), named
+
+    def heir(
+        self,
+        view: ProcessView,
+        source: Target,
+        match: Match,
+        *,
+        heard: frozenset[int] = _NOTHING_HEARD,
+    ) -> Target | None:
+        """Builds the target of a process that goes on as another's; None if it ended meanwhile.
+
+        What it inherits is being selected. Its name it inherits only if its command line tells
+        of no script (a pool's worker): the children of a process manager that runs on the same
+        interpreter are services of their own.
+
+        Args:
+            view: the process; `may_inherit` holds for it.
+            source: the target that it inherits from: its parent, or itself before execve.
+            match: the settings of the source.
+            heard: ports on which it is known to listen.
+        """
+        built = self.target(view, match, heard)
+        if built is None:
+            return None
+        target = replace(
+            built[0], selector=source.selector if view.pid == source.process.pid else -1
+        )
+        if script_name(target.process):
+            return target
+        return replace(target, service=source.service, name_rule=source.name_rule)
 
     def _service(self, named: Named, match: Match, *, machine: str) -> Service:
         # A name from elsewhere merges the replicas of a template unit; machines are never merged.

@@ -14,7 +14,7 @@ from otelauto.discovery.sockets import SocketTables
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otelauto.discovery.decision import Decider, Verdict
+    from otelauto.discovery.decision import Decider
     from otelauto.discovery.proc import ProcessView
     from otelauto.discovery.selectors import Check
     from otelauto.model import Target
@@ -64,26 +64,27 @@ def explain_process(pid: int, decider: Decider, *, proc: Path) -> Explanation:
         verdict = decider.verdict(view)
         reason = verdict.reason
         selected = verdict.match is not None
-        source = None if selected else _ancestor(view, decider, proc=proc, tables=tables)
-        if source is not None:
-            ancestor, verdict = source
+        inherited = None if selected else _inherited(view, decider, proc=proc, tables=tables)
+        if inherited is not None:
+            heir, reason = inherited
             selected = True
-            reason = f"runs the same executable as its ancestor {ancestor}, {verdict.reason}"
-        built = decider.target(view, verdict.match or decider.selection.default_match())
+        else:
+            built = decider.target(view, verdict.match or decider.selection.default_match())
+            heir = built[0] if built is not None else None
         return Explanation(
             pid,
-            selected=selected and built is not None,
-            reason=reason if built is not None else "it ended while it was read",
-            target=built[0] if built is not None else None,
+            selected=selected and heir is not None,
+            reason=reason if heir is not None else "it ended while it was read",
+            target=heir,
             checks=tuple(decider.selection.checks(view)),
             unreadable=tuple(sorted(view.unreadable)),
         )
 
 
-def _ancestor(
+def _inherited(
     view: ProcessView, decider: Decider, *, proc: Path, tables: SocketTables
-) -> tuple[int, Verdict] | None:
-    """The ancestor from which the process has its service: all in between run the same program."""
+) -> tuple[Target | None, str] | None:
+    """What it has from an ancestor, and why: all in between run the same executable."""
     if view.stat.kernel_thread:
         return None
     parent = view.stat.parent
@@ -95,7 +96,9 @@ def _ancestor(
             if above.stat.exiting or not decider.may_inherit(view, above.exe, frozenset()):
                 return None
             verdict = decider.verdict(above)
-            if verdict.match is not None:
-                return parent, verdict
+            built = decider.target(above, verdict.match) if verdict.match else None
+            if verdict.match and built:
+                reason = f"runs the same executable as its ancestor {parent}, {verdict.reason}"
+                return decider.heir(view, built[0], verdict.match), reason
             parent = above.stat.parent
     return None

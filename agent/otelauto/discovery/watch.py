@@ -5,8 +5,8 @@ at the start (and on request), afterwards only the processes that events name.
 
 The rules of inheritance: a child has its parent's service from fork on. When it runs execve, the
 selectors decide about it anew; if they do not select it, it keeps the service only while it runs
-its parent's executable (workers of prefork servers, reloads). A target stays one until it exits or
-runs another program that is not selected; closing the port does not end it.
+its parent's executable (workers of prefork servers, reloads). A target stays one until it exits
+or runs another program that is not selected; closing the port does not end it.
 """
 
 from __future__ import annotations
@@ -210,11 +210,16 @@ class Watch:
             return not self._decider.selection.excluded(view, heard)
         return self._decider.may_inherit(view, old.target.process.exe, heard)
 
-    def _continued(self, view: ProcessView, old: _Record, heard: frozenset[int]) -> _Record | None:
-        process = view.freeze(heard)
-        return (
-            None if process is None else replace(old, target=replace(old.target, process=process))
-        )
+    def _continued(
+        self, view: ProcessView, source: _Record, heard: frozenset[int] = _NOTHING_HEARD
+    ) -> _Record | None:
+        """The record of a process that goes on as its parent, or as itself before execve."""
+        target = self._decider.heir(view, source.target, source.match, heard=heard)
+        if target is None:
+            return None
+        own = self._records.get(view.pid)
+        service = self._services.canonical(target.service, own.target.service if own else None)
+        return _Record(replace(target, service=service), source.match)
 
     def _forked(self, event: ForkEvent) -> list[Change]:
         stat = read_stat(self._proc, event.pid)
@@ -334,15 +339,10 @@ class Watch:
         if view is None:
             return None
         with view:
-            heard = _NOTHING_HEARD
-            if not self._decider.may_inherit(view, source.target.process.exe, heard):
+            if not self._decider.may_inherit(view, source.target.process.exe, _NOTHING_HEARD):
                 return None
-            process = view.freeze()
-        if process is None:
-            return None
-        selector = source.target.selector if pid == source.target.process.pid else -1
-        target = replace(source.target, process=process, selector=selector)
-        return self._settle(pid, self._records.get(pid), _Record(target, source.match))
+            new = self._continued(view, source)
+        return None if new is None else self._settle(pid, self._records.get(pid), new)
 
     def _notice(self, target: Target, named: Named) -> None:
         name = target.service.name

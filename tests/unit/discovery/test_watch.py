@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -277,6 +279,52 @@ def test_child_that_runs_another_selected_program_changes_its_service(fake, watc
     fake.add(43, "/bin/server", parent=42, start=5)
     (changed,) = watch.handle(ExecEvent(43))
     assert (changed.before.service.name, changed.target.service.name) == ("starter", "server")
+
+
+def test_children_of_a_process_manager_on_the_same_interpreter_have_names_of_their_own(
+    fake, watching
+):
+    """A cluster master holds the sockets of many applications."""
+    watch = watching(PORT_80)
+    fake.add(42, "/usr/bin/node", cmdline=["PM2 v5.3.0: God Daemon (/root/.pm2)"], ports=[80])
+    fake.add(43, "/usr/bin/node", cmdline=["node", "/srv/shop/server.js"], parent=42)
+    fake.add(44, "/usr/bin/node", cmdline=["node", "/srv/blog/server.js"], parent=42)
+    fake.add(45, "/usr/bin/node", cmdline=["node", "-e", "pool"], parent=44)
+    watch.initial_scan()
+    assert {target.process.pid: target.service.name for target in watch.targets()} == {
+        42: "node",
+        43: "shop",
+        44: "blog",
+        45: "blog",
+    }
+    fake.add(46, "/usr/bin/node", parent=42, start=5)
+    watch.handle(ForkEvent(46, 42, 1))
+    fake.add(46, "/usr/bin/node", cmdline=["node", "/srv/wiki/server.js"], parent=42, start=5)
+    (changed,) = watch.handle(ExecEvent(46))
+    assert (changed.before.service.name, changed.target.service.name) == ("node", "wiki")
+
+
+def test_burst_of_execs_reads_the_socket_tables_once(fake, watching, monkeypatch):
+    watch = watching(PORT_80)
+    fake.add(41, "/bin/server", ports=[80])
+    watch.initial_scan()
+    opened = []
+    real = os.open
+
+    def note(name, *args, **kwargs):
+        opened.append(str(name))
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", note)
+    for pid in range(100, 150):
+        fake.add(pid, "/bin/true")
+        watch.handle(ExecEvent(pid))
+        watch.handle(ListenEvent(pid, 7000))
+    assert {"net/tcp", "net/tcp6", "environ", "cgroup", "cmdline", "stat"}.isdisjoint(opened)
+    watch.handle(ListenEvent(100, 80))
+    for pid in range(101, 150):
+        watch.handle(ExecEvent(pid))
+    assert (opened.count("net/tcp"), opened.count("net/tcp6")) == (1, 1)
 
 
 def test_reload_by_exec_keeps_the_target(fake, watching):
