@@ -109,12 +109,14 @@ def suggestion(key: str, cls: type[Any], section: str) -> str:
         return f'did you mean "{here[key.lower()]}"?'
     if key in _FOREIGN:
         return "this key of other versions has no counterpart here; remove it"
-    close = difflib.get_close_matches(key, here, n=1, cutoff=0.7) or [
-        name for name in here if len(key) > 2 and name.startswith(key)
-    ]
+    longer = [name for name in here if len(key) > 2 and name.startswith(key + "_")]
+    close = longer or difflib.get_close_matches(key, here, n=1, cutoff=0.7)
     if close:
         return f'did you mean "{here[close[0]]}"?'
-    names = {spelling: path for path, member in everywhere for spelling in _spellings(member)}
+    names: dict[str, str] = {}
+    for path, member in everywhere:
+        for spelling in _spellings(member):
+            names.setdefault(spelling, path)
     far = difflib.get_close_matches(key, names, n=1, cutoff=0.75)
     if far:
         return f'did you mean "{names[far[0]]}"?'

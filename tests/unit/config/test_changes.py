@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from otelauto.config.changes import Changes, diff
+from otelauto.config.load import loads
+
+
+def config(text, **environ):
+    return loads(
+        "ebpf: {open_port: 80}\nnoop: true\n" + text, file="o.yml", environ=environ
+    ).config
+
+
+def test_equal_configurations_do_not_differ():
+    assert Changes() == diff(config(""), config("log_level: INFO\n"))
+    assert not diff(config(""), config(""))
+
+
+def test_changes_are_live_or_need_a_restart():
+    changes = diff(
+        config(""),
+        config(
+            "log_level: WARN\nbuckets: {duration_histogram: [1]}\nprometheus_export: {port: 1}"
+        ),
+    )
+    assert changes.live == ("log_level",)
+    assert changes.restart == ("buckets.duration_histogram", "prometheus_export.port")
+
+
+def test_a_new_token_alone_is_a_change():
+    """A reload that changes only a secret must reach the exporter."""
+    old = config("otel_metrics_export: {endpoint: 'http://localhost', headers: {a: '1'}}")
+    new = config("otel_metrics_export: {endpoint: 'http://localhost', headers: {a: '2'}}")
+    changes = diff(old, new)
+    assert changes.live == ("otel_metrics_export.headers",)
+    assert changes.touches("otel_metrics_export")
+    assert not changes.touches("otel_metrics")
+
+
+def test_entries_change_as_a_whole():
+    changes = diff(config(""), config("discovery: {instrument: [{pids: [1]}]}"))
+    assert changes.live == ("discovery.instrument",)
+
+
+def test_options_without_effect_do_not_count():
+    assert not diff(config(""), config("channel_buffer_len: 99\n"))
