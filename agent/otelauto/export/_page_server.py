@@ -221,8 +221,9 @@ class PageServer:
             ssl=tls,
             ssl_handshake_timeout=self._limits.head_seconds if tls else None,
         )
-        # drain() shall mean that the kernel has taken the piece
-        transport.set_write_buffer_limits(high=0)
+        # drain() shall mean that the kernel has taken the piece. Not 0: asyncio's TLS transport
+        # takes an empty buffer for a full one then, and drain() never returns.
+        transport.set_write_buffer_limits(high=1)
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def _exchange(
