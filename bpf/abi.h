@@ -12,7 +12,7 @@
 #define PATH_BYTES 256		// longest path kept, in bytes; longer ones are cut and say so
 #define DURATION_BUCKETS 24	// configured bounds (at most 23) and the one above the last
 #define SIZE_BUCKETS 16		// configured bounds (at most 15) and the one above the last
-#define FINE_BUCKETS 56		// two buckets an octave, see fine_bucket()
+#define FINE_BUCKETS 56		// two an octave: 0 is below 2^13 ns, 1 + 2 * l + h begins at 2^(13 + l) * (1 + h / 2) ns
 #define METHOD_BYTES 24		// longest registered method name, zero padded
 #define MAX_SERVICES 4096	// service ids are 1 to MAX_SERVICES - 1; 0 means none
 
@@ -92,7 +92,7 @@ enum fault {
 
 // What the kernel counts for the agent's own metrics. Per-CPU array, summed by the reader.
 enum count {
-	COUNT_EXCHANGES = 0,		// exchanges counted in the aggregate
+	COUNT_RESPONSE_UNSEEN = 0,	// exchanges whose response could not be read (io_uring, 32-bit code)
 	COUNT_SERIES_OVERFLOW = 1,	// exchanges counted under the overflow series: the aggregate is full
 	COUNT_SERIES_LOST = 2,		// exchanges that even the overflow series could not take
 	COUNT_PAYLOAD_FAULT = 3,	// user memory that could not be read
@@ -109,6 +109,7 @@ enum count {
 	COUNT_TLS_CONNECTION = 14,	// connections of targets that speak TLS and cannot be read
 	COUNT_HTTP2_CONNECTION = 15,	// connections of targets that speak HTTP/2 and are not read yet
 	COUNT_TUNNEL = 16,		// connections that left HTTP by 101 or CONNECT
+	COUNT_SCRATCH_LOST = 17,	// operations whose working memory was taken over half-way
 	COUNT_MAX = 32,
 };
 
@@ -237,11 +238,10 @@ _Static_assert(sizeof(struct red_value) == 24 + 4 * (DURATION_BUCKETS + 2 * SIZE
 
 // Value of the one element of options.
 struct options {
-	u64 route_seed;
 	u32 events;		// EVENT_BIT_*
 	u32 _pad;
 };
-_Static_assert(sizeof(struct options) == 16, "options");
+_Static_assert(sizeof(struct options) == 8, "options");
 
 // The head of every record of the event ring.
 struct event_header {

@@ -1,0 +1,230 @@
+// What the programs remember between two operations, and the working memory of one. Only types.
+#ifndef OTELAUTO_STATE_H
+#define OTELAUTO_STATE_H
+
+#include "../abi.h"
+#include "../limits.h"
+
+// Keeps the compiler from using what it knows of a value, so that a check on it stays for the verifier.
+#define OPAQUE(value) asm volatile("" : "+r"(value))
+
+// Reads a value from memory even where the compiler still has it in a register: what the verifier has not
+// followed there, it does not tell apart.
+#define FROM_MEMORY(value) (*(const volatile __typeof__(value) *)&(value))
+
+// Makes the compiler forget what it knows of memory, for the same reason.
+#define FORGET_MEMORY() asm volatile("" : : : "memory")
+
+// Indices of the tail call map jumps.
+enum jump {
+	JUMP_STEPS = 0,		// (further) steps of an operation
+	JUMP_ROUTE = 1,		// the route of the exchange in scratch.done, then JUMP_STEPS
+	JUMP_END = 2,		// further exchanges of a connection that ends (state)
+	JUMP_GONE = 3,		// the same for tcp_destroy_sock
+};
+
+enum direction {
+	RECEIVED = 0,
+	SENT = 1,
+};
+
+// The two halves of a connection.
+enum half_index {
+	REQUEST = 0,
+	RESPONSE = 1,
+};
+
+// Where one half of a connection is (RFC 9112).
+enum phase {
+	PHASE_START = 0,	// a start line has to come
+	PHASE_HEAD = 1,		// header lines
+	PHASE_LENGTH = 2,	// body, left bytes to come
+	PHASE_CHUNK_SIZE = 3,	// a chunk-size line has to come
+	PHASE_CHUNK_DATA = 4,	// chunk data and its line end, left bytes to come
+	PHASE_TRAILER = 5,	// lines after the last chunk
+	PHASE_CLOSE = 6,	// body that ends with the stream
+	PHASE_TUNNEL = 7,	// not HTTP (any more): 101, CONNECT, TLS, HTTP/2
+	PHASE_LOST = 8,		// bytes were missed: a start line at the start of an operation heals it
+};
+
+enum half_flag {
+	HALF_CHUNKED = 1,	// Transfer-Encoding ends with chunked
+	HALF_LENGTH = 2,	// Content-Length is in left
+	HALF_SKIP_LINE = 4,	// the rest of a line that was too long is still to come
+	HALF_INTERIM = 8,	// the head of a 1xx response
+	HALF_SEEN = 16,		// the start line of the current message has been seen
+	HALF_CODED = 32,	// Transfer-Encoding is there, and its last coding is not chunked
+};
+
+// One half of a connection.
+struct half {
+	u64 since_ns;		// first byte of the message under way
+	u64 left;		// body bytes to come, see phase
+	u64 body;		// body bytes seen, without the framing
+	u16 carry;		// bytes of an unfinished line in the map carries
+	u16 status;		// response only
+	u8 phase;
+	u8 flags;
+	u8 version;
+	u8 _pad;
+};
+
+// A request that waits for the end of its response.
+struct exchange {
+	u64 start_ns;
+	u64 path;		// hash, 0: no path
+	u64 request_bytes;
+	u32 route;
+	u8 method;
+	u8 version;
+	u8 _pad[2];
+};
+
+// Value of connections, key struct sock *.
+struct connection {
+	struct half half[2];	// index enum half_index
+	struct exchange first;	// the oldest that waits; the others are in pipelines
+	u64 last_ns;		// the last operation that carried bytes of the response
+	u64 inode;		// unix sockets only: tells one user of the address from the next
+	u32 service;
+	u16 server_port;
+	u16 unkept;		// requests behind the pipeline that had no room in it
+	u8 role;
+	u8 family;
+	u8 waiting;		// requests that wait: first and those in pipelines
+	u8 tls;
+	u8 _pad[4];
+	u8 address[16];
+};
+
+// Value of pipelines, key struct sock *: a ring of the requests behind connection.first.
+struct pipeline {
+	u32 begin;
+	u32 _pad;
+	struct exchange ring[PIPELINE_DEPTH];
+};
+
+// Key of carries.
+struct carry_key {
+	u64 socket;
+	u64 half;
+};
+
+// Value of carries: the start of an unfinished line.
+struct carry {
+	u8 bytes[CARRY_BYTES];
+};
+
+// One operation on a socket and how far it has been followed.
+struct operation {
+	u64 socket;
+	u64 now_ns;
+	u64 owner;		// pid_tgid that fills the working memory
+	u64 ptr;		// the rest of the current segment in user memory
+	u64 vector;		// the iovecs behind it
+	u32 vectors;
+	u32 segment;		// bytes of the rest of the current segment
+	u32 left;		// bytes of the operation that have not been followed yet
+	u32 service;
+	u32 error;		// errno, if it failed
+	u8 direction;
+	u8 unseen;		// the payload cannot be found
+	u8 begun;		// its first step is done
+	u8 fresh;		// it is the first on its connection
+	u8 _pad[4];
+};
+
+// What a scan of the window found.
+struct scan {
+	u32 line;		// start of the line under way
+	u32 used;		// end of what has been dealt with
+	u32 first;		// start and end (without the line feed) of the start line
+	u32 first_end;
+	u32 length_at;		// start of the value of Content-Length, 0: none
+	u32 coding_end;		// end of the value of Transfer-Encoding, 0: none
+	u8 start;		// a start line is expected
+	u8 skip;
+	u8 lines;		// the start line is complete
+	u8 complete;		// the empty line was found
+	u8 stopped;		// complete lines are left behind used
+	u8 _pad[3];
+};
+
+// What a start line says.
+struct start_line {
+	u64 path;		// hash
+	u32 path_at;
+	u32 path_len;
+	u16 status;
+	u8 method;
+	u8 version;
+	u8 truncated;		// the path is longer than PATH_BYTES
+	u8 valid;
+	u8 method_len;
+	u8 _pad;
+	u32 target;		// where the request target begins
+	u32 end;		// where it ends
+	u8 text[METHOD_BYTES];	// a method that is none of the common ones
+};
+
+// How far a walk over the route automaton has come.
+struct walk {
+	u64 hash;
+	u32 node;
+	u32 route;
+	u32 rest;
+	u32 before;		// the byte before
+};
+
+// Who walks: programs that can interrupt each other on one CPU have places of their own.
+enum place {
+	PLACE_ROUTE = 0,
+	PLACE_STATE = 1,
+	PLACE_DESTROY = 2,
+	PLACE_MAX = 3,
+};
+
+// Key of methods.
+struct method_text {
+	u8 text[METHOD_BYTES];
+};
+
+// What a finished exchange is counted by.
+struct finished {
+	struct red_key key;
+	u64 path;		// hash
+	u64 duration_ns;
+	u64 request_bytes;
+	u64 response_bytes;
+	u32 pending;		// 1: the route is still to be found
+	u32 _pad;
+};
+
+// What a step knows so far, in memory for the same reason as FROM_MEMORY.
+struct step_state {
+	u32 act;		// enum action: what there is to do at its end
+	u32 len;		// bytes in the window
+	u32 kept;		// those of them that were kept from the operation before
+	u32 rest;		// those behind the last complete line
+	u32 index;		// enum half_index
+	u8 starts;		// a start line has to come
+	u8 more;		// the segment goes on behind the window
+	u8 _pad[2];
+};
+
+// Working memory of one operation, per CPU: the programs on sockets run without preemption, and
+// none of them runs in an interrupt.
+struct scratch {
+	struct operation op;
+	struct scan scan;
+	struct start_line line;
+	struct finished done;
+	struct path_text path;
+	struct connection fresh;
+	struct exchange next;
+	struct step_state now;
+	struct pipeline pipeline;
+	u8 window[2 * WINDOW_BYTES + 16];
+};
+
+#endif

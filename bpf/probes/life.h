@@ -1,0 +1,187 @@
+// Life and death of connections and processes.
+#ifndef OTELAUTO_LIFE_H
+#define OTELAUTO_LIFE_H
+
+#include "socket.h"
+
+#define TCP_FIN_WAIT1 4
+#define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
+#define TCP_LAST_ACK 9
+#define TCP_LISTEN 10
+
+// What the change of a socket's state means for the requests that wait. FAULT_NONE: nothing.
+static __always_inline u32 fault_of_state(const struct connection *c, u64 sk, u32 before, u32 now)
+{
+	if (now == TCP_FIN_WAIT1 && c->role == ROLE_SERVER)
+		return FAULT_NO_RESPONSE;
+	// A client that shuts down its side may still read the response.
+	if (now == TCP_LAST_ACK)
+		return FAULT_CONNECTION_CLOSED;
+	if (now != TCP_CLOSE)
+		return FAULT_NONE;
+	if (read_u32(sk + OFF_sock_sk_err))
+		return FAULT_CONNECTION_RESET;
+	if (before == TCP_CLOSE_WAIT)
+		return FAULT_CONNECTION_CLOSED;
+	return c->role == ROLE_CLIENT ? FAULT_CANCELLED : FAULT_NO_RESPONSE;
+}
+
+static __always_inline void on_listen(u64 sk)
+{
+	u32 first = 0;
+	struct options *wanted = option.lookup(&first);
+	struct event_listen *event;
+
+	if (!wanted || !(wanted->events & EVENT_BIT_LISTEN))
+		return;
+	event = events.ringbuf_reserve(sizeof(*event));
+	if (!event) {
+		count(COUNT_EVENT_LOST);
+		return;
+	}
+	event->header.kind = EVENT_LISTEN;
+	event->header.len = sizeof(*event);
+	event->header.time_ns = bpf_ktime_get_ns();
+	event->pid = current_process();
+	event->port = read_u16(sk + OFF_sock_common_skc_num);
+	event->family = read_u16(sk + OFF_sock_common_skc_family);
+	events.ringbuf_submit(event, 0);
+}
+
+// Ends one of the requests that wait; the program calls itself for the next. All of its memory is on the
+// stack, because it runs in interrupts, too. The 33 tail calls of the kernel are the limit of requests.
+static __always_inline void end_waiting(void *ctx, struct connection *c, u64 sk, u32 fault, u32 again,
+					u32 place)
+{
+	struct finished done;
+
+	if (!c->waiting)
+		return;
+	__builtin_memset(&done, 0, sizeof(done));
+	if (end_one(&done, c, sk, bpf_ktime_get_ns(), fault)) {
+		if (done.pending)
+			done.key.route = cached_route(done.key.service, done.path);
+		if (done.pending && done.key.route == ROUTE_PENDING)
+			settle_route(&done, place);
+		red_add(&done);
+	}
+	if (!c->waiting)
+		return;
+	jumps.call(ctx, again);
+	count_many(COUNT_PIPELINE_OVERFLOW, c->waiting);
+	c->waiting = 0;
+}
+
+static __always_inline int on_state(void *ctx, u64 sk, u32 before, u32 now)
+{
+	struct connection *c;
+	u32 fault;
+
+	if (now == TCP_LISTEN) {
+		on_listen(sk);
+		return 0;
+	}
+	c = connections.lookup(&sk);
+	if (!c || !c->waiting)
+		return 0;
+	fault = fault_of_state(c, sk, before, now);
+	if (fault)
+		end_waiting(ctx, c, sk, fault, JUMP_END, PLACE_STATE);
+	return 0;
+}
+
+static __always_inline int on_destroy(void *ctx, u64 sk)
+{
+	struct connection *c = connections.lookup(&sk);
+
+	if (!c)
+		return 0;
+	end_waiting(ctx, c, sk, FAULT_CONNECTION_RESET, JUMP_GONE, PLACE_DESTROY);
+	connections.delete(&sk);
+	return 0;
+}
+
+// Arguments: const struct sock *sk, const int oldstate, const int newstate.
+int inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_state(ctx, ctx->args[0], ctx->args[1], ctx->args[2]);
+}
+
+// Arguments: struct sock *sk.
+int tcp_destroy_sock(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_destroy(ctx, ctx->args[0]);
+}
+
+static __always_inline void send_process(u32 kind, u32 pid, u32 parent, u32 service)
+{
+	struct event_process *event = events.ringbuf_reserve(sizeof(*event));
+
+	if (!event) {
+		count(COUNT_EVENT_LOST);
+		return;
+	}
+	event->header.kind = kind;
+	event->header.len = sizeof(*event);
+	event->header.time_ns = bpf_ktime_get_ns();
+	event->pid = pid;
+	event->parent = parent;
+	event->service = service;
+	event->_pad = 0;
+	events.ringbuf_submit(event, 0);
+}
+
+// A child of a target is a target from its first instruction on. Arguments: parent, child task.
+int sched_process_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 parent_task = ctx->args[0], task = ctx->args[1];
+	u32 parent, pid;
+	struct target *target, copy;
+
+	if (read_u32(task + OFF_task_struct_tgid) == read_u32(parent_task + OFF_task_struct_tgid))
+		return 0; // a thread
+	parent = process_of(parent_task);
+	target = targets.lookup(&parent);
+	if (!target)
+		return 0;
+	pid = process_of(task);
+	if (!pid)
+		return 0;
+	copy.service = target->service;
+	copy.flags = target->flags;
+	targets.update(&pid, &copy);
+	send_process(EVENT_FORK, pid, parent, copy.service);
+	return 0;
+}
+
+// Arguments: task, pid of the thread that called execve, struct linux_binprm *.
+int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 pid = current_process(), first = 0;
+	struct target *target = targets.lookup(&pid);
+	struct options *wanted = option.lookup(&first);
+
+	if (pid && (target || (wanted && (wanted->events & EVENT_BIT_EXEC))))
+		send_process(EVENT_EXEC, pid, 0, target ? target->service : 0);
+	return 0;
+}
+
+// Arguments: task. The process is gone when its last thread is.
+int sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 task = ctx->args[0];
+	u32 pid = process_of(task), service;
+	struct target *target = targets.lookup(&pid);
+
+	if (!target)
+		return 0;
+	if (read_u32(read_u64(task + OFF_task_struct_signal) + OFF_signal_struct_live))
+		return 0;
+	service = target->service;
+	targets.delete(&pid);
+	send_process(EVENT_EXIT, pid, 0, service);
+	return 0;
+}
+
+#endif

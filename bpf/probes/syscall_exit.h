@@ -1,0 +1,72 @@
+// Front end for all other kernels: the exit of system calls only, for on exit everything is known. The
+// arguments are still in the saved registers; the socket is found from the descriptor.
+#ifndef OTELAUTO_SYSCALL_EXIT_H
+#define OTELAUTO_SYSCALL_EXIT_H
+
+#include "socket.h"
+
+#define MODE_TYPE 0170000
+#define MODE_SOCKET 0140000
+
+// The socket of a descriptor of the current process, 0: it is none.
+static __always_inline u64 socket_of(u32 fd)
+{
+	u64 table = read_u64(read_u64(bpf_get_current_task() + OFF_task_struct_files) + OFF_files_struct_fdt);
+	u64 file, inode, socket;
+
+	// A descriptor beyond the table would lead anywhere in memory.
+	if (fd >= read_u32(table + OFF_fdtable_max_fds))
+		return 0;
+	file = read_u64(read_u64(table + OFF_fdtable_fd) + 8ULL * fd);
+	if (!file)
+		return 0;
+	inode = read_u64(file + OFF_file_f_inode);
+	if ((read_u16(inode + OFF_inode_i_mode) & MODE_TYPE) != MODE_SOCKET)
+		return 0;
+	socket = read_u64(file + OFF_file_private_data);
+	if (read_u64(socket + OFF_socket_file) != file)
+		return 0;
+	return read_u64(socket + OFF_socket_sk);
+}
+
+// Arguments: struct pt_regs *regs, long ret.
+int sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 regs = ctx->args[0];
+	u32 result = ctx->args[1];
+	u64 nr;
+	u32 fd, process;
+	u8 direction;
+
+#if defined(__TARGET_ARCH_x86)
+	nr = read_u64(regs + REG_NUMBER);
+#else
+	nr = read_u32(regs + 35 * 8);
+#endif
+	if (nr == NR_read || nr == NR_readv || nr == NR_recvfrom || nr == NR_recvmsg || nr == NR_preadv2)
+		direction = RECEIVED;
+	else if (nr == NR_write || nr == NR_writev || nr == NR_sendto || nr == NR_sendmsg ||
+		 nr == NR_pwritev2 || nr == NR_sendfile || nr == NR_splice)
+		direction = SENT;
+	else
+		return 0;
+	process = current_process();
+	if (!targets.lookup(&process))
+		return 0;
+	if (nr == NR_splice) {
+#if defined(__TARGET_ARCH_x86)
+		fd = read_u64(regs + REG_DX);
+#else
+		fd = read_u64(regs + 2 * 8);
+#endif
+	} else {
+#if defined(__TARGET_ARCH_x86)
+		fd = read_u64(regs + REG_DI);
+#else
+		fd = read_u64(regs + 34 * 8);
+#endif
+	}
+	return on_operation(ctx, socket_of(fd), result, direction, regs);
+}
+
+#endif
