@@ -160,11 +160,11 @@ class Automaton:
 
         Args:
             segments: as split_path gives them.
-            truncated: the path was cut, so that its last segment is not known; only a trailing
-                wildcard can match it.
+            truncated: the path was cut, so that its end is not known; only a trailing wildcard can
+                match it.
         """
         edge = self.root
-        for segment in segments[:-1] if truncated else segments:
+        for segment in segments:
             if not edge.node:
                 return edge.rest
             step = RouteStep(self._hash_segment(segment, self._seed), edge.node)

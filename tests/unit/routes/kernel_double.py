@@ -55,7 +55,7 @@ class Kernel:
         node, end, rest = entry.root_node, entry.root_route, entry.root_rest
         route = None
         segments = split_path(path)
-        for segment in segments[:-1] if truncated else segments:
+        for segment in segments:
             edge = None
             if node:
                 edge = self.edges.get(RouteStep(segment_hash(segment, self.seed), node))
