@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import tempfile
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ __all__ = [
 
 _EXCERPT_LINES: Final = 6
 _LINE_CHARACTERS: Final = 300
+#: BCC creates the maps while it compiles.
+_MAP: Final = re.compile(r"could not open bpf map: (\w+), error: (.*)")
 #: Lines with which the verifier ends every log; they say nothing about the reason.
 _NOISE: Final = ("processed ", "stack depth ", "verification time ", "max_states_per_insn ")
 
@@ -217,6 +220,9 @@ def explain(
         case "bcc":
             message = f"{python} cannot import bcc: {answer.message}"
             hint = "install the package python3-bpfcc (Debian, Ubuntu) or python3-bcc (others)"
+        case "compile" if match := _MAP.search(log):
+            message = f"the kernel does not give us map {match[1]}: {match[2]}{where}"
+            hint = "run `otelauto check`: CAP_BPF, memory, and RLIMIT_MEMLOCK before Linux 5.11"
         case "compile":
             message = f"the kernel programs do not compile: {compiler_excerpt(log)}{where}"
             hint = "set ebpf.headers to bundled if it is not; please report the log"

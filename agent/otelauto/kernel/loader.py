@@ -209,6 +209,8 @@ def _run(
                 )
             except channel.ChannelError as error:
                 answer = Answer(ok=False, stage=error.kind, message=str(error))
+                if error.kind != "died":
+                    process.kill()
             finally:
                 # The peer learns that nobody reads any more; it must not outlive this call.
                 ours.close()

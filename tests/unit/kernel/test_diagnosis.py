@@ -191,6 +191,13 @@ def test_an_error_says_what_where_and_what_to_do(members, message):
     assert error.hint
 
 
+def test_a_map_that_the_kernel_refuses_is_not_blamed_on_the_source():
+    log = "could not open bpf map: red, error: Cannot allocate memory\n"
+    answer = Answer(ok=False, stage="compile", message="Failed to compile BPF module")
+    error = explain(answer, log=log, kept="", python="/p", timeout_seconds=5)
+    assert "the kernel does not give us map red: Cannot allocate memory" == error.message
+
+
 def test_a_child_that_died_is_explained_with_the_last_lines_it_printed():
     message = explained(stage="died", message="it was ended by SIGKILL").message
     assert "the loader (/p) failed: it was ended by SIGKILL: " in message

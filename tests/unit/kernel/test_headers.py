@@ -70,7 +70,8 @@ def test_without_either_one_line_names_kernel_and_package(root):
         resolve("auto", folder=FOLDER, root=root, release=RELEASE)
     assert (
         f"the kernel has no type information ({root}/sys/kernel/btf/vmlinux), "
-        f"and kernel {RELEASE} has no headers in {root}/lib/modules/{RELEASE}/build (package linux-headers-{RELEASE})"
+        f"and kernel {RELEASE} has no headers in {root}/lib/modules/{RELEASE}/build "
+        f"(package linux-headers-{RELEASE})"
     ) == caught.value.message
     assert "\n" not in str(caught.value)
     assert 3 == caught.value.exit_code
