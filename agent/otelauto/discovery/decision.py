@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from otelauto.discovery.identity import Host
     from otelauto.discovery.naming import Named
     from otelauto.discovery.proc import ProcessView
-    from otelauto.discovery.selectors import Match, Selection
+    from otelauto.discovery.selection import Selection
+    from otelauto.discovery.selectors import Match
     from otelauto.model import Service
 
 __all__ = ["Decider", "Verdict"]

@@ -89,7 +89,7 @@ def _first_group(text: str, pattern: str) -> tuple[int, int, list[int]]:
 
 def _set_end(text: str, start: int, pattern: str) -> int:
     index = start + 1
-    if text[index : index + 1] in {"!", "^"}:
+    if text[index : index + 1] == "!":
         index += 1
     # A closing bracket that comes first is a member of the set (POSIX 2.13.1).
     end = text.find("]", index + 1)
@@ -130,7 +130,7 @@ def _pieces(text: str) -> tuple[_Piece, ...]:
 
 
 def _set(body: str, pattern: str) -> str:
-    negated = body[:1] in {"!", "^"}
+    negated = body[:1] == "!"
     members = body[1:] if negated else body
     parts, index = [], 0
     while index < len(members):

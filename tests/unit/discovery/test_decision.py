@@ -6,7 +6,8 @@ from tests.unit.discovery.fakeproc import FakeProc
 from otelauto.discovery.decision import Decider
 from otelauto.discovery.identity import Host, instance_id
 from otelauto.discovery.proc import open_process
-from otelauto.discovery.selectors import Selection, Selector
+from otelauto.discovery.selection import Selection
+from otelauto.discovery.selectors import Selector
 from otelauto.discovery.sockets import SocketTables
 
 HOST = Host("web1", "machine")

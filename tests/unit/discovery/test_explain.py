@@ -8,7 +8,8 @@ from tests.unit.discovery.fakeproc import FakeProc
 from otelauto.discovery.decision import Decider
 from otelauto.discovery.explain import explain_process
 from otelauto.discovery.identity import Host
-from otelauto.discovery.selectors import Selection, Selector
+from otelauto.discovery.selection import Selection
+from otelauto.discovery.selectors import Selector
 
 
 @pytest.fixture

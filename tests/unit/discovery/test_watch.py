@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +24,8 @@ from otelauto.discovery.events import (
     TargetRemoved,
 )
 from otelauto.discovery.identity import Host
-from otelauto.discovery.selectors import Selection, Selector
+from otelauto.discovery.selection import Selection
+from otelauto.discovery.selectors import Selector
 from otelauto.discovery.watch import Watch
 
 PORT_80 = Selector(open_ports=((80, 80),))
@@ -637,3 +645,114 @@ def apply(applied, changes):
             applied[change.target.process.pid] = change.target
         elif change.target is not None:
             del applied[change.pid]
+
+
+# From here on: the kernel's own /proc and real processes.
+
+PREFORK = """
+import os, socket, sys, time
+s = socket.create_server(("127.0.0.1", 0))
+for _ in range(2):
+    if os.fork() == 0:
+        s.close()
+        time.sleep(60)
+print(s.getsockname()[1], flush=True)
+time.sleep(60)
+"""
+ACTIVATOR = """
+import os, socket, sys
+s = socket.create_server(("127.0.0.1", 0))
+s.set_inheritable(True)
+print(s.getsockname()[1], flush=True)
+sys.stdin.readline()
+os.execvp("sleep", ["sleep", "60"])
+"""
+
+
+@contextlib.contextmanager
+def running(code, *before):
+    """A Python program in a session of its own, and what it says first: the port."""
+    child = subprocess.Popen(
+        [*before, sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield child, int(child.stdout.readline() or 0)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+
+def real(*selectors):
+    return Watch(Selection(selectors), Path("/proc"), host=Host("h"), own_pid=0x7FFFFFFF)
+
+
+def until(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_real_workers_without_the_socket_are_found_with_their_master():
+    with running(PREFORK) as (child, port):
+        watch = real(Selector(open_ports=((port, port),), name="shop"))
+        changes = watch.initial_scan()
+        assert len(changes) == 3
+        assert child.pid == changes[0].target.process.pid
+        assert [change.target.selector for change in changes] == [0, -1, -1]
+        assert len({change.target.service for change in changes}) == 1
+        for pid in sorted(pids(watch) - {child.pid}):
+            os.kill(pid, signal.SIGKILL)
+            until(lambda pid=pid: watch.handle(ExitEvent(pid)) or pid not in pids(watch))
+        assert {child.pid} == pids(watch)
+
+
+def test_real_program_that_inherits_the_listening_socket_is_the_target():
+    with running(ACTIVATOR) as (child, port):
+        watch = real(Selector(open_ports=((port, port),)))
+        (before,) = watch.initial_scan()
+        child.stdin.write("\n")
+        child.stdin.flush()
+        sleep = os.path.realpath(shutil.which("sleep"))
+        until(lambda: os.path.realpath(f"/proc/{child.pid}/exe") == sleep)
+        (changed,) = watch.handle(ExecEvent(child.pid))
+        assert (before.target, "sleep") == (changed.before, changed.target.service.name)
+        assert frozenset({port}) == changed.target.process.listen_ports
+
+
+def test_real_server_in_its_own_pid_and_network_namespace_is_found_by_its_port():
+    flags = ("unshare", "-n", "-pf", "--kill-child")
+    if shutil.which("unshare") is None or subprocess.run([*flags, "true"], check=False).returncode:
+        pytest.skip("cannot make namespaces: needs root")
+    code = """
+import socket, time
+s = socket.socket()
+s.bind(("", 8080))
+s.listen()
+print(8080, flush=True)
+time.sleep(60)
+"""
+    with running(code, *flags) as (child, port):
+        inner = int(Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()[0])
+        watch = real(Selector(open_ports=((port, port),)))
+        watch.initial_scan()
+        assert inner in pids(watch)
+        assert child.pid not in pids(watch)
+
+
+def test_real_short_lived_processes_leave_nothing_behind():
+    watch = real(EVERY)
+    seen = 0
+    for _ in range(100):
+        child = subprocess.Popen(["true"])
+        seen += len(watch.handle(ExecEvent(child.pid)))
+        child.wait()
+        watch.handle(ExitEvent(child.pid))
+    assert watch.targets() == ()
+    assert seen <= 100
