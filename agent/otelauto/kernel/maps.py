@@ -15,9 +15,9 @@ import ctypes
 import errno
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from otelauto.kernel.bpf import map_info
+from otelauto.kernel.bpf import MapType, map_info
 from otelauto.kernel.syscalls import ENOTSUPP, Buffer, Command, bpf, buffer
 
 if TYPE_CHECKING:
@@ -45,9 +45,16 @@ def possible_cpus(root: Path = Path("/")) -> int:
 class _Map:
     """A map's descriptor, which somebody else owns, and its sizes."""
 
+    #: What the kernel copies for an element depends on it: a wrong one would overrun our buffers.
+    _types: ClassVar[frozenset[int]]
+
     def __init__(self, fd: int, *, key_size: int, value_size: int) -> None:
         self.fd = fd
         info = map_info(fd)
+        if info.type not in self._types:
+            raise ValueError(
+                f"map {info.name} has type {info.type}: not for {type(self).__name__}"
+            )
         if (info.key_size, info.value_size) != (key_size, value_size):
             raise ValueError(
                 f"map {info.name}: key and value have {info.key_size} and {info.value_size} bytes "
@@ -93,8 +100,10 @@ class HashMap(_Map):
         value: format of the values.
 
     Raises:
-        ValueError: if the formats' sizes are not the map's.
+        ValueError: if the map is of another type, or the formats' sizes are not its.
     """
+
+    _types = frozenset({MapType.HASH, MapType.LRU_HASH})
 
     def __init__(self, fd: int, key: struct.Struct, value: struct.Struct) -> None:
         super().__init__(fd, key_size=key.size, value_size=value.size)
@@ -259,8 +268,10 @@ class ArrayMap(_Map):
         value: format of the values.
 
     Raises:
-        ValueError: if the format's size is not the map's.
+        ValueError: if the map is of another type, or the format's size is not its.
     """
+
+    _types = frozenset({MapType.ARRAY})
 
     def __init__(self, fd: int, value: struct.Struct) -> None:
         super().__init__(fd, key_size=4, value_size=value.size)
@@ -295,16 +306,22 @@ class PerCpuArray(_Map):
     Args:
         fd: the map; stays the caller's.
         value: format of one CPU's value.
-        cpus: possible_cpus().
+        cpus: possible_cpus(); None to ask.
 
     Raises:
-        ValueError: if the format's size is not the map's.
+        ValueError: if the map is of another type, the format's size is not its, or there are more
+            possible CPUs.
     """
 
-    def __init__(self, fd: int, value: struct.Struct, *, cpus: int) -> None:
+    _types = frozenset({MapType.PERCPU_ARRAY})
+
+    def __init__(self, fd: int, value: struct.Struct, *, cpus: int | None = None) -> None:
         super().__init__(fd, key_size=4, value_size=value.size)
         self._value = value
-        self._cpus = cpus
+        possible = possible_cpus()
+        if cpus is not None and cpus < possible:
+            raise ValueError(f"{possible} CPUs are possible, not {cpus}")
+        self._cpus = possible
         self._stride = (value.size + 7) // 8 * 8
 
     def get(self, index: int) -> tuple[tuple[Any, ...], ...]:

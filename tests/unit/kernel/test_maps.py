@@ -111,6 +111,20 @@ class TestHashMap:
         with pytest.raises(ValueError, match="map table: key and value have 8 and 16 bytes in"):
             HashMap(table.fd, Struct("=Q"), Struct("=Q"))
 
+    @pytest.mark.parametrize(
+        ("kind", "make"),
+        [
+            (MapType.PERCPU_HASH, lambda fd: HashMap(fd, Struct("=I"), Struct("=Q"))),
+            (MapType.PERCPU_ARRAY, lambda fd: ArrayMap(fd, Struct("=Q"))),
+            (MapType.ARRAY, lambda fd: PerCpuArray(fd, Struct("=Q"))),
+        ],
+    )
+    def test_a_map_whose_values_are_longer_than_they_seem_is_refused(self, keep, kind, make):
+        """The kernel would write one value a CPU into memory for one."""
+        fd = keep(create_map(kind, key_size=4, value_size=8, max_entries=1))
+        with pytest.raises(ValueError, match=f"has type {int(kind)}: not for"):
+            make(fd)
+
     def test_a_closed_descriptor_is_an_error(self, table):
         other = HashMap(os.dup(table.fd), KEY, VALUE)
         os.close(other.fd)
@@ -148,6 +162,11 @@ class TestPerCpuArray:
         assert tuple((1, cpu, 10) for cpu in range(cpus)) == array.get(1)
         assert (cpus, sum(range(cpus)), 10 * cpus) == array.total(1)
         assert [(0, 0, 0), array.total(1)] == array.totals()
+
+    def test_too_few_cpus_are_refused(self, keep):
+        fd = keep(create_map(MapType.PERCPU_ARRAY, key_size=4, value_size=8, max_entries=1))
+        with pytest.raises(ValueError, match="CPUs are possible, not 0"):
+            PerCpuArray(fd, Struct("=Q"), cpus=0)
 
     def test_an_index_beyond_the_end_is_an_index_error(self, keep):
         fd = keep(create_map(MapType.PERCPU_ARRAY, key_size=4, value_size=8, max_entries=1))
