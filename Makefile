@@ -32,7 +32,7 @@ setup: $(STAMPS)/setup ## Prepare the checkout: packages, .venv; then .venv/bin/
 setup-test: $(STAMPS)/setup-test ## Install the servers and tools that the tests use
 
 demo: $(STAMPS)/demo ## Show it: a live table of a small application, or of PORT=n on this host
-	@$(BIN)/python tests/demo/demo.py --seconds $(SECONDS_SHOWN) $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m tests.demo.demo --seconds $(SECONDS_SHOWN) $(if $(PORT),--port $(PORT))
 
 test: $(STAMPS)/setup $(STAMPS)/setup-test ## Run all tests (those with eBPF need root)
 	@$(BIN)/pytest -q $(PYTEST_ARGS)
@@ -57,7 +57,7 @@ check-generated: $(STAMPS)/setup ## Fail if a generated file differs from what i
 	@$(BIN)/python packaging/tools/generate.py --check
 
 bench: $(STAMPS)/setup $(STAMPS)/setup-test ## Measure the cost and the exactness (root; about 4 minutes)
-	@$(BIN)/python tests/bench/bench.py $(BENCH_ARGS)
+	@$(BIN)/python -m tests.bench.bench $(BENCH_ARGS)
 
 clean: ## Remove all that was built here, .venv too
 	rm -rf .venv build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

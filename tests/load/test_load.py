@@ -48,9 +48,13 @@ def test_a_rate_is_kept(need, supervisor, tmp_path, port, loadgen):
 def test_every_way_of_ending_a_response_is_understood(supervisor, tmp_path, port, loadgen):
     _, log = runtimes.start_origin(supervisor, tmp_path, port=port)
     targets = (
-        Target("/chunked?n=4&size=100"), Target("/close-delimited?size=300"),
-        Target("/early-hints"), Target("/bytes?n=7", method="HEAD"), Target("/304", 304), Target("/echo", method="POST"),
-    )  # fmt: skip
+        Target("/chunked?n=4&size=100"),
+        Target("/close-delimited?size=300"),
+        Target("/early-hints"),
+        Target("/bytes?n=7", method="HEAD"),
+        Target("/304", 304),
+        Target("/echo", method="POST"),
+    )
     load = Load(port=port, targets=targets, requests=120, connections=3, body_bytes=10_000)
     report = run_exact(loadgen, load)
     sizes = [t["body_bytes"] // t["responses"] for t in report["targets"]]

@@ -22,8 +22,9 @@ class Site:
         port: TCP port on 127.0.0.1 and ::1.
         workers: worker processes; the first may be pinned.
         cpu: pin all workers to this CPU; -1: not pinned.
-        upstream: address of the application behind /app/, such as "127.0.0.1:8080" or
+        upstream: address of the application behind upstream_path, such as "127.0.0.1:8080" or
             "unix:/run/x.sock"; empty: none.
+        upstream_path: what is passed on, without this prefix; "/": everything else.
         upstream_version: protocol to the upstream, "1.0" (nginx's default) or "1.1" (kept alive).
         access_log: write one line per request, "METHOD path status"; off for benchmarks.
         requests_per_connection: keepalive_requests.
@@ -33,6 +34,7 @@ class Site:
     workers: int = 1
     cpu: int = -1
     upstream: str = ""
+    upstream_path: str = "/app/"
     upstream_version: str = "1.0"
     access_log: bool = True
     requests_per_connection: int = 1_000_000_000
@@ -99,7 +101,7 @@ def _upstream(site: Site) -> tuple[str, str]:
     connection = 'proxy_set_header Connection "";' if keep else ""
     block = f"upstream app {{ server {site.upstream}; {keep} }}"
     location = (
-        "location /app/ { proxy_pass http://app/; "
+        f"location {site.upstream_path} {{ proxy_pass http://app/; "
         f"proxy_http_version {site.upstream_version}; {connection} }}"
     )
     return block, location

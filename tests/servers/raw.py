@@ -60,7 +60,7 @@ def exchange(
     address: str = "127.0.0.1",
     timeout_seconds: float = 10,
 ) -> bytes:
-    """Send the pieces, each after its delay in seconds; return what comes until the peer closes."""
+    """Send the pieces, each after its delay in seconds; return all that comes before the close."""
     received = b""
     with socket.create_connection((address, port), timeout_seconds) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

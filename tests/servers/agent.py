@@ -1,0 +1,140 @@
+"""The agent as a supervised process, and what its Prometheus page says.
+
+The agent is known here by its command line, its readiness message and its page only.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.servers.process import Running, StartError, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Agent", "Sample", "counts", "start_agent", "until"]
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (str(ROOT / ".venv" / "bin" / "otelauto"), "-config", "{config}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One line of the page."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A running agent.
+
+    Attributes:
+        ready_seconds: from its start to its READY message.
+    """
+
+    running: Running
+    metrics_port: int
+    ready_seconds: float
+
+    def page(self) -> str:
+        """The text of /metrics, with the agent's own metrics."""
+        url = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        # No proxy of the environment stands between a test and its agent.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url, timeout=10) as response:
+            return str(response.read().decode())
+
+    def samples(self) -> list[Sample]:
+        """All samples of the page."""
+        from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
+
+        return [
+            Sample(sample.name, dict(sample.labels), sample.value)
+            for family in text_string_to_metric_families(self.page())
+            for sample in family.samples
+        ]
+
+    def requests(self, *labels: str, role: str = "server") -> dict[tuple[str, ...], int]:
+        """Exchanges by the values of these labels, such as "http_route"."""
+        return counts(self.samples(), f"http_{role}_request_duration_seconds_count", labels)
+
+
+def counts(
+    samples: Iterable[Sample], name: str, labels: Iterable[str]
+) -> dict[tuple[str, ...], int]:
+    """The sum of a name's samples, by the values of these labels; "" for a label not there."""
+    found: dict[tuple[str, ...], int] = {}
+    names = tuple(labels)
+    for sample in samples:
+        if sample.name == name:
+            key = tuple(sample.labels.get(label, "") for label in names)
+            found[key] = found.get(key, 0) + int(sample.value)
+    return found
+
+
+def start_agent(
+    supervisor: Supervisor,
+    directory: Path,
+    config: str,
+    *,
+    metrics_port: int,
+    command: tuple[str, ...] = COMMAND,
+    env: dict[str, str] | None = None,
+    timeout_seconds: float = 40,
+) -> Agent:
+    """Start the agent on a configuration plus a Prometheus endpoint; wait until it is READY.
+
+    The agent is told nothing else by the environment of the tests: its variables are removed.
+
+    Raises:
+        StartError: it ended, or was not ready in time.
+    """
+    path = directory / f"otelauto-{metrics_port}.yml"
+    path.write_text(f"prometheus_export:\n  port: {metrics_port}\n{config}")
+    address = str(directory / f"notify-{metrics_port}.sock")
+    clear = {name: "" for name in os.environ if name.startswith(("OTEL_", "BEYLA_"))}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(address)
+        notify.settimeout(0.1)
+        begin = time.monotonic()
+        argv = [part.format(config=path) for part in command]
+        variables = {**clear, "NOTIFY_SOCKET": address, **(env or {})}
+        running = supervisor.start("otelauto", argv, env=variables)
+        _await_ready(notify, running, begin + timeout_seconds)
+        ready_seconds = time.monotonic() - begin
+    Path(address).unlink()
+    return Agent(Running(running.name, running.process, running.log), metrics_port, ready_seconds)
+
+
+def _await_ready(notify: socket.socket, running: Running, deadline: float) -> None:
+    while True:
+        try:
+            if b"READY=1" in notify.recv(65536).split(b"\n"):
+                return
+        except TimeoutError:
+            pass
+        if running.process.poll() is not None:
+            raise StartError(
+                f"the agent ended with {running.process.returncode}:\n{running.log_text()}"
+            )
+        if time.monotonic() > deadline:
+            raise StartError(f"the agent is not ready:\n{running.log_text()}")
+
+
+def until(condition: Callable[[], bool], *, timeout_seconds: float = 10) -> bool:
+    """Ask every 20 ms until it is true; False if that takes too long."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
