@@ -83,8 +83,7 @@ class Decider:
         """Decides as `match` does, and says why."""
         match = self.match(view)
         if match is not None:
-            entries = ", ".join(f"discovery.instrument[{index}]" for index in match.entries)
-            return Verdict(match, f"selected by {entries}")
+            return Verdict(match, f"selected by {self.selection.names(match)}")
         return Verdict(None, self._reason_against(view))
 
     def may_inherit(self, view: ProcessView, exe: str, heard: frozenset[int]) -> bool:
@@ -149,6 +148,7 @@ class Decider:
             self._host,
             name=named.name,
             namespace=match.namespace,
+            default_namespace=self.selection.namespace,
             part="/".join(each for each in (machine, part) if each),
             attributes=named.attributes,
         )

@@ -87,6 +87,7 @@ def make_service(
     *,
     name: str,
     namespace: str = "",
+    default_namespace: str = "",
     part: str = "",
     attributes: Mapping[str, str] | None = None,
 ) -> Service:
@@ -95,13 +96,14 @@ def make_service(
     Args:
         host: where it runs.
         name: service.name.
-        namespace: service.namespace from the configuration; empty: the attributes decide.
+        namespace: service.namespace from the entry; empty: the attributes decide.
+        default_namespace: what holds if they do not.
         part: see `instance_id`.
         attributes: what the application says of itself (OTEL_RESOURCE_ATTRIBUTES).
     """
     given = dict(attributes or {})
     name = bounded(name) or "unknown"
-    namespace = bounded(namespace or given.get("service.namespace", ""))
+    namespace = bounded(namespace or given.get("service.namespace") or default_namespace)
     instance = bounded(given.get("service.instance.id", ""))
     if not instance:
         instance = instance_id(host, namespace=namespace, name=name, part=part)

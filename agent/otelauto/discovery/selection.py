@@ -49,6 +49,7 @@ class Selection:
         exclude: the entries of discovery.exclude_instrument.
         default_exclude: what is excluded unless the configuration says otherwise.
         exports: the signals to export where no entry says which.
+        namespace: service.namespace where neither an entry nor the process says which.
 
     Raises:
         ConfigError: a glob is not valid, or an entry has no criterion.
@@ -61,7 +62,9 @@ class Selection:
         *,
         default_exclude: Sequence[Selector] = DEFAULT_EXCLUDE,
         exports: Exports = frozenset({"metrics", "traces"}),
+        namespace: str = "",
     ) -> None:
+        self.namespace = namespace
         self._selectors = tuple(instrument)
         self._exports = exports
         self._instrument = _compile("discovery.instrument", instrument)
@@ -105,6 +108,10 @@ class Selection:
         if not entries or view.stat.kernel_thread or self.excluded(view, heard):
             return None
         return self._merge(entries)
+
+    def names(self, match: Match) -> str:
+        """The entries of a match as they are called in the configuration."""
+        return ", ".join(self._instrument[index][0] for index in match.entries)
 
     def default_match(self) -> Match:
         """The settings of a process that no entry selects."""
@@ -158,7 +165,7 @@ def _compile(
                 f"{key}[{index}] selects nothing",
                 hint="give it open_ports, exe_path, cmd_args, systemd_unit or pids",
             )
-        compiled.append((f"{key}[{index}]", criteria))
+        compiled.append((selector.label or f"{key}[{index}]", criteria))
     return tuple(compiled)
 
 

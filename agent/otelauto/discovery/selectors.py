@@ -33,6 +33,7 @@ class Selector:
         namespace: service.namespace; empty: the process decides.
         exports: the signals to export; None: the earlier entry or the default decides.
         routes: settings of routes that only the composition root understands; None: none.
+        label: where it stands in the configuration; empty: in its list, at its position.
     """
 
     open_ports: tuple[tuple[int, int], ...] = ()
@@ -47,6 +48,7 @@ class Selector:
     namespace: str = ""
     exports: Exports | None = None
     routes: Any = None
+    label: str = ""
 
 
 #: Telemetry agents, which would report their own exports for ever.
@@ -66,8 +68,7 @@ class Match:
     """What the entries that hold for a process say together.
 
     Attributes:
-        entries: indices of the entries of discovery.instrument that hold, ascending; the last one
-            has the last word.
+        entries: indices of the entries that hold, ascending; the last one has the last word.
         name: service.name; empty: the process decides.
         namespace: service.namespace; empty: the process decides.
         exports: the signals to export.

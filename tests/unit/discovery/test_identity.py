@@ -72,6 +72,16 @@ def test_configured_namespace_beats_the_applications():
     assert service.namespace == "conf"
 
 
+def test_default_namespace_is_weaker_than_the_applications():
+    said = {"service.namespace": "app"}
+    services = [
+        make_service(HOST, name="api", default_namespace="all", attributes=said),
+        make_service(HOST, name="api", default_namespace="all"),
+        make_service(HOST, name="api", namespace="conf", default_namespace="all"),
+    ]
+    assert [service.namespace for service in services] == ["app", "all", "conf"]
+
+
 def test_hostile_name_is_one_printable_line_that_keeps_its_quotes():
     hostile = 'x"} 1\nevil_metric 42\n#\\'
     assert bounded(hostile) == 'x"} 1_evil_metric 42_#\\'
