@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ListNode", "MapNode", "Node", "Scalar", "parse_document", "read_text"]
+__all__ = [
+    "ListNode",
+    "MapNode",
+    "Node",
+    "Scalar",
+    "parse_document",
+    "read_text",
+    "shown_path",
+]
 
 _MOST_BYTES = 1 << 20
 _DEEPEST = 32
@@ -33,12 +41,15 @@ class Scalar:
 
     Attributes:
         plain: it is written without quotes.
+        size: how many values it stands for, aliases included (here and in the other nodes).
+        depth: how many levels are below it (here and in the other nodes).
     """
 
     text: str
     plain: bool
     line: int
     size: int = 1
+    depth: int = 0
 
     @property
     def null(self) -> bool:
@@ -53,6 +64,7 @@ class ListNode:
     items: tuple[Node, ...]
     line: int
     size: int
+    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +74,16 @@ class MapNode:
     pairs: tuple[tuple[Scalar, Node], ...]
     line: int
     size: int
+    depth: int
     repeated: tuple[tuple[str, int, int], ...] = ()
 
 
 Node: TypeAlias = "Scalar | ListNode | MapNode"
+
+
+def shown_path(path: Path) -> str:
+    """The path for messages: on one line, and printable whatever its bytes are."""
+    return "".join(c if c.isprintable() else "?" for c in str(path))
 
 
 def read_text(path: Path) -> str:
@@ -74,19 +92,20 @@ def read_text(path: Path) -> str:
     Raises:
         ConfigError: it cannot be read, is too large, or is not UTF-8.
     """
+    name = shown_path(path)
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or "unreadable").lower()
-        raise ConfigError(f"{path}: cannot read the configuration: {reason}") from None
+        raise ConfigError(f"{name}: cannot read the configuration: {reason}") from None
     if len(content) > _MOST_BYTES:
-        raise ConfigError(f"{path}: the configuration is larger than {_MOST_BYTES} bytes")
+        raise ConfigError(f"{name}: the configuration is larger than {_MOST_BYTES} bytes")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
+        raise ConfigError(f"{name}:{line}: not UTF-8 text; save the file as UTF-8") from None
 
 
 def _line(event: Any) -> int:
@@ -116,7 +135,7 @@ class _Composer:
         if depth > _DEEPEST:
             raise self.fail(event, f"nested more than {_DEEPEST} levels deep")
         if isinstance(event, yaml.AliasEvent):
-            return self.alias(event)
+            return self.alias(event, depth)
         self.count(event, 1)
         if event.tag not in {None, "!"} and event.tag not in _TAGS:
             raise self.fail(event, "tags are not accepted; remove the word that begins with !")
@@ -134,12 +153,15 @@ class _Composer:
             self.anchors[event.anchor] = node
         return node
 
-    def alias(self, event: Any) -> Node:
+    def alias(self, event: Any, depth: int) -> Node:
         if event.anchor not in self.anchors:
             raise self.fail(event, f'"*{event.anchor[:40]}" refers to nothing')
         node = self.anchors[event.anchor]
         if node is None:
             raise self.fail(event, f'"*{event.anchor[:40]}" contains itself')
+        if depth + node.depth > _DEEPEST:
+            # A chain of aliases nests without any brackets.
+            raise self.fail(event, f"nested more than {_DEEPEST} levels deep")
         self.count(event, node.size)
         return node
 
@@ -150,7 +172,8 @@ class _Composer:
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             items.append(self.compose(event, depth + 1))
         size = 1 + sum(item.size for item in items)
-        return ListNode(tuple(items), _line(start), size)
+        below = 1 + max((item.depth for item in items), default=0)
+        return ListNode(tuple(items), _line(start), size, below)
 
     def mapping(self, start: Any, depth: int) -> MapNode:
         import yaml  # noqa: PLC0415 - see compose
@@ -172,7 +195,8 @@ class _Composer:
                 own[key.text] = (key, value)
         pairs = tuple((merged | own).values())
         size = 1 + sum(1 + value.size for _, value in pairs)
-        return MapNode(pairs, _line(start), size, tuple(repeated))
+        below = 1 + max((value.depth for _, value in pairs), default=0)
+        return MapNode(pairs, _line(start), size, below, tuple(repeated))
 
     def merge(self, event: Any, value: Node) -> tuple[tuple[Scalar, Node], ...]:
         sources = value.items if isinstance(value, ListNode) else (value,)

@@ -221,6 +221,9 @@ def _prometheus(config: Config) -> Iterator[Finding]:
     given = bool(auth.password) + bool(auth.password_file)
     if given > 1:
         yield Finding(f"{prefix}.basic_auth has a password and a password_file; keep one", places)
+    elif ":" in auth.username:
+        # RFC 7617 section 2: the first colon ends the user name.
+        yield Finding(f"{prefix}.basic_auth.username must not hold a colon", places)
     elif bool(auth.username) != bool(given):
         yield Finding(
             f"{prefix}.basic_auth needs a username, and a password or password_file", places

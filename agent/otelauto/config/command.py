@@ -42,7 +42,7 @@ def check(
     loaded = _load(path, environ, err)
     if loaded is None:
         return ConfigError.exit_code
-    print(f"{path or 'the environment'}: valid", file=out or sys.stdout)
+    print(f"{loaded.file or 'the environment'}: valid", file=out or sys.stdout)
     return 0
 
 

@@ -11,17 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from otelauto.config.exposition import report_peer_option, report_target_option
-from otelauto.config.kinds import (
-    BOOLEAN,
-    HEADERS,
-    MILLISECONDS,
-    PATH,
-    URL,
-    choice,
-    duration,
-    integer,
-)
+from otelauto.config.kinds import BOOLEAN, PATH, choice, duration, integer, milliseconds
 from otelauto.config.selection import Sampler
+from otelauto.config.web_kinds import HEADERS, URL
 from otelauto.options import Variable, opt, section
 
 if TYPE_CHECKING:
@@ -91,7 +83,7 @@ def _timeout(signal: str) -> Any:
         kind=duration(0.001, 600),
         key="timeout",
         help="How long one request may take; the variables are in milliseconds.",
-        env=tuple(Variable(name, MILLISECONDS, lenient=True) for name in names),
+        env=tuple(Variable(name, milliseconds(0.001, 600), lenient=True) for name in names),
     )
 
 
@@ -167,7 +159,7 @@ class OtelMetricsExport:
         env=(
             "METRICS_INTERVAL",
             "BEYLA_METRICS_INTERVAL",
-            Variable("OTEL_METRIC_EXPORT_INTERVAL", MILLISECONDS, lenient=True),
+            Variable("OTEL_METRIC_EXPORT_INTERVAL", milliseconds(0.1, 3600), lenient=True),
         ),
     )
     export_timeout_seconds: float = opt(
@@ -175,7 +167,7 @@ class OtelMetricsExport:
         kind=duration(0.001, 600),
         key="export_timeout",
         help="How long one export may take, all retries included.",
-        env=(Variable("OTEL_METRIC_EXPORT_TIMEOUT", MILLISECONDS, lenient=True),),
+        env=(Variable("OTEL_METRIC_EXPORT_TIMEOUT", milliseconds(0.001, 600), lenient=True),),
     )
     timeout_seconds: float = _timeout("METRICS")
     compression: str = _compression("METRICS")
@@ -265,7 +257,7 @@ class OtelTracesExport:
         env=(
             "OTLP_TRACES_BATCH_TIMEOUT",
             "BEYLA_OTLP_TRACES_BATCH_TIMEOUT",
-            Variable("OTEL_BSP_SCHEDULE_DELAY", MILLISECONDS, lenient=True),
+            Variable("OTEL_BSP_SCHEDULE_DELAY", milliseconds(0.001, 600), lenient=True),
         ),
     )
     export_timeout_seconds: float = opt(
@@ -276,7 +268,7 @@ class OtelTracesExport:
         env=(
             "OTLP_TRACES_EXPORT_TIMEOUT",
             "BEYLA_OTLP_TRACES_EXPORT_TIMEOUT",
-            Variable("OTEL_BSP_EXPORT_TIMEOUT", MILLISECONDS, lenient=True),
+            Variable("OTEL_BSP_EXPORT_TIMEOUT", milliseconds(0.001, 600), lenient=True),
         ),
     )
 

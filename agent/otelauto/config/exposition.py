@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from otelauto.config.kinds import BOOLEAN, PATH, SECRET, TEXT, URL_PATH, bounds, choice, integer
+from otelauto.config.kinds import BOOLEAN, PATH, TEXT, bounds, choice, integer
 from otelauto.config.values import Secret
+from otelauto.config.web_kinds import SECRET, URL_PATH
 from otelauto.options import Variable, opt, section
 
 __all__ = [

@@ -9,42 +9,42 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from otelauto.config._grammar import (
     check_glob,
     duration_text,
     finite_number,
     parse_duration,
-    parse_pairs,
     parse_ports,
     quoted,
 )
-from otelauto.config.values import Ports, Secret, Url
+from otelauto.config._raw import SCALAR_SCHEMA, STRING, printable_text, scalar
 from otelauto.errors import ConfigError
 from otelauto.options import BadValueError, Kind, Plain, Raw
 from otelauto.routes.pattern import parse_pattern
+from otelauto.routes.rules import RouteRules
+
+if TYPE_CHECKING:
+    from otelauto.config.values import Ports
 
 __all__ = [
     "BOOLEAN",
     "GLOBS",
-    "HEADERS",
-    "MILLISECONDS",
-    "PAIRS",
     "PATH",
+    "PLACEHOLDER",
     "PORTS",
     "RATIO",
     "REGEXP",
     "ROUTE",
-    "SECRET",
     "SIGNALS",
+    "STANDARD_BOOLEAN",
     "TEXT",
-    "URL",
-    "URL_PATH",
     "bounds",
     "choice",
     "duration",
     "integer",
+    "milliseconds",
     "sequence",
 ]
 
@@ -52,37 +52,12 @@ T = TypeVar("T")
 
 _TRUE = frozenset({"true", "yes", "on", "1", "t"})
 _FALSE = frozenset({"false", "no", "off", "0", "f"})
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token, RFC 9110 section 5.6.2
 _LONGEST_REGEXP = 1000
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 
-def _scalar(raw: Raw) -> str:
-    if isinstance(raw, str):
-        return raw
-    raise BadValueError(f"one value is expected here, not a {_shape(raw)}")
-
-
-def _shape(raw: Raw) -> str:
-    return "list" if isinstance(raw, tuple) else "mapping"
-
-
-def _text(raw: Raw) -> str:
-    text = _scalar(raw)
-    if any(not c.isprintable() for c in text):
-        raise BadValueError(f"{quoted(text)} holds a control character")
-    return text
-
-
-def _secret(raw: Raw) -> Secret:
-    text = _scalar(raw)
-    if any(c in text for c in "\r\n\0"):
-        raise BadValueError("the value holds a line break")
-    return Secret(text)
-
-
 def _boolean(raw: Raw) -> bool:
-    text = _scalar(raw).strip().lower()
+    text = scalar(raw).strip().lower()
     if text in _TRUE:
         return True
     if text in _FALSE:
@@ -90,17 +65,17 @@ def _boolean(raw: Raw) -> bool:
     raise BadValueError(f"{quoted(text)} is neither true nor false")
 
 
-def _milliseconds(raw: Raw) -> float:
-    text = _scalar(raw).strip()
-    if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
-        raise BadValueError(f"{quoted(text)} is not a number of milliseconds")
-    return int(text) / 1000
+def _standard_boolean(raw: Raw) -> bool:
+    text = scalar(raw).strip().lower()
+    if text not in {"true", "false"}:
+        raise BadValueError(f"{quoted(text)} is neither true nor false")
+    return text == "true"
 
 
 def _ratio(raw: Raw) -> float:
-    number = finite_number(_scalar(raw).strip())
+    number = finite_number(scalar(raw).strip())
     if not 0 <= number <= 1:
-        raise BadValueError(f"{quoted(_scalar(raw))} is outside 0 to 1")
+        raise BadValueError(f"{quoted(scalar(raw))} is outside 0 to 1")
     return number
 
 
@@ -109,11 +84,20 @@ def _globs(raw: Raw) -> tuple[str, ...]:
     if isinstance(raw, dict):
         raise BadValueError("a glob or a list of globs is expected here, not a mapping")
     items = (raw,) if isinstance(raw, str) else raw
-    return tuple(check_glob(_text(item)) for item in items if item != "")
+    return tuple(check_glob(printable_text(item)) for item in items if item != "")
+
+
+def _placeholder(raw: Raw) -> str:
+    text = printable_text(raw)
+    try:
+        RouteRules(placeholder=text)
+    except ConfigError as error:
+        raise BadValueError(str(error)) from None
+    return text
 
 
 def _route(raw: Raw) -> str:
-    text = _text(raw)
+    text = printable_text(raw)
     try:
         parse_pattern(text)
     except ConfigError as error:
@@ -122,7 +106,7 @@ def _route(raw: Raw) -> str:
 
 
 def _regexp(raw: Raw) -> str:
-    text = _text(raw)
+    text = printable_text(raw)
     if len(text) > _LONGEST_REGEXP:
         raise BadValueError(f"the regular expression is longer than {_LONGEST_REGEXP} characters")
     try:
@@ -136,93 +120,16 @@ def _regexp(raw: Raw) -> str:
 
 
 def _path(raw: Raw) -> str:
-    text = _text(raw)
+    text = printable_text(raw)
     if text and not text.startswith("/"):
         raise BadValueError(f"{quoted(text)} is not an absolute path")
     return text
 
 
-def _url_path(raw: Raw) -> str:
-    text = _text(raw)
-    if not text.startswith("/") or re.search(r"[\s?#]", text):
-        raise BadValueError(f"{quoted(text)} is not a URL path such as /metrics")
-    return text
-
-
-def _url(raw: Raw) -> Url | None:
-    text = _scalar(raw).strip()
-    if not text:
-        return None
-    if any(c.isspace() or not c.isprintable() for c in text):
-        raise BadValueError("the URL holds a space or a control character")
-    url = Url(text)
-    try:
-        parts = url.parts
-        port, host, shown = parts.port, parts.hostname, str(url)
-    except ValueError:
-        raise BadValueError("the URL is not valid; write http://HOST:PORT") from None
-    if parts.scheme not in {"http", "https"} or "://" not in text:
-        # A text without a scheme may still hold a password, so that it is not shown when it has @.
-        what = "the URL" if "@" in text else quoted(shown)
-        if parts.scheme and "://" in text:
-            raise BadValueError(f"{what} must begin with http:// or https://")
-        raise BadValueError(f"{what} has no scheme; write http:// or https:// before the host")
-    if not host:
-        raise BadValueError(f"{quoted(shown)} has no host")
-    if port == 0:
-        raise BadValueError(f"{quoted(shown)} has port 0")
-    return url
-
-
-def _header_pairs(raw: Raw) -> tuple[tuple[str, Secret], ...]:
-    if isinstance(raw, tuple):
-        raise BadValueError("headers are a mapping of names to values, not a list")
-    items: tuple[tuple[str, Raw], ...]
-    problems: list[tuple[int | str, str]] = []
-    if isinstance(raw, str):
-        pairs, bad = parse_pairs(raw)
-        if bad:
-            raise BadValueError("; ".join(bad))
-        items = pairs
-    else:
-        items = tuple(raw.items())
-    headers: dict[str, Secret] = {}
-    for name, value in items:
-        if not isinstance(value, str):
-            problems.append((name, f"header {quoted(name)} needs one value"))
-        elif not _HEADER_NAME.fullmatch(name):
-            problems.append((name, f"{quoted(name)} is not a header name"))
-        elif any(not c.isprintable() or ord(c) > 0xFF for c in value):
-            problems.append((name, f"header {quoted(name)} has a character no header may hold"))
-        else:
-            headers[name.lower()] = Secret(value)
-    if problems:
-        raise BadValueError("; ".join(p for _, p in problems), items=tuple(problems))
-    return tuple(headers.items())
-
-
-def _pairs(raw: Raw) -> tuple[tuple[str, str], ...]:
-    if isinstance(raw, tuple):
-        raise BadValueError("attributes are a mapping of names to values, not a list")
-    if isinstance(raw, str):
-        pairs, bad = parse_pairs(raw)
-        if bad:
-            raise BadValueError("; ".join(bad))
-        return tuple((name, _text(value)) for name, value in pairs)
-    problems: list[tuple[int | str, str]] = [
-        (name, f"attribute {quoted(name)} needs one value")
-        for name, value in raw.items()
-        if not isinstance(value, str)
-    ]
-    if problems:
-        raise BadValueError("; ".join(p for _, p in problems), items=tuple(problems))
-    return tuple((name, _text(value)) for name, value in raw.items())
-
-
 def _ports(raw: Raw) -> Ports:
     if isinstance(raw, dict):
         raise BadValueError("ports are a number, a range or a list, not a mapping")
-    texts = (raw,) if isinstance(raw, str) else tuple(_scalar(item) for item in raw)
+    texts = (raw,) if isinstance(raw, str) else tuple(scalar(item) for item in raw)
     return parse_ports(texts)
 
 
@@ -236,7 +143,7 @@ def integer(low: int, high: int) -> Kind[int]:
     """Whole numbers from ``low`` to ``high``, both included."""
 
     def parse(raw: Raw) -> int:
-        text = _scalar(raw).strip()
+        text = scalar(raw).strip()
         if not _INTEGER.fullmatch(text):
             raise BadValueError(f"{quoted(text)} is not a whole number")
         if not low <= int(text) <= high:
@@ -251,10 +158,10 @@ def duration(low: float = 0.0, high: float = 86400.0) -> Kind[float]:
     """Durations in Go's form, as seconds from ``low`` to ``high``."""
 
     def parse(raw: Raw) -> float:
-        seconds = parse_duration(_scalar(raw))
+        seconds = parse_duration(scalar(raw))
         if not low <= seconds <= high:
             raise BadValueError(
-                f"{quoted(_scalar(raw))} is outside {duration_text(low)} to {duration_text(high)}"
+                f"{quoted(scalar(raw))} is outside {duration_text(low)} to {duration_text(high)}"
             )
         return seconds
 
@@ -266,13 +173,28 @@ def duration(low: float = 0.0, high: float = 86400.0) -> Kind[float]:
     return Kind(name, parse, duration_text, schema)
 
 
+def milliseconds(low: float, high: float) -> Kind[float]:
+    """Whole milliseconds, as seconds from ``low`` to ``high``: the form of OTEL_* variables."""
+
+    def parse(raw: Raw) -> float:
+        text = scalar(raw).strip()
+        if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
+            raise BadValueError(f"{quoted(text)} is not a number of milliseconds")
+        if not low <= int(text) / 1000 <= high:
+            bounds = f"{round(low * 1000)} to {round(high * 1000)}"
+            raise BadValueError(f"{text} milliseconds are outside {bounds}")
+        return int(text) / 1000
+
+    return Kind("milliseconds", parse, lambda s: round(s * 1000), {"type": "integer"})
+
+
 def choice(*allowed: str, also: dict[str, str] | None = None) -> Kind[str]:
     """One of some words, whatever their case; ``also`` maps further spellings to them."""
     spellings = {word.lower(): word for word in allowed}
     spellings |= {other.lower(): word for other, word in (also or {}).items()}
 
     def parse(raw: Raw) -> str:
-        text = _scalar(raw).strip()
+        text = scalar(raw).strip()
         if text.lower() not in spellings:
             raise BadValueError(f"{quoted(text)} is none of {', '.join(w for w in allowed if w)}")
         return spellings[text.lower()]
@@ -312,7 +234,7 @@ def sequence(item: Kind[T], *, most: int = 1000) -> Kind[tuple[T, ...]]:
 
 def bounds(most: int) -> Kind[tuple[float, ...]]:
     """Ascending upper bounds of a histogram's buckets, at most ``most``."""
-    numbers = sequence(Kind("number", lambda raw: finite_number(_scalar(raw)), float, {
+    numbers = sequence(Kind("number", lambda raw: finite_number(scalar(raw)), float, {
         "type": "number", "minimum": 0,
     }), most=most)  # fmt: skip
 
@@ -331,11 +253,6 @@ def _plain_numbers(values: tuple[float, ...]) -> Plain:
     return [int(value) if float(value).is_integer() else value for value in values]
 
 
-_STRING: dict[str, object] = {"type": "string"}
-_SCALAR_SCHEMA: dict[str, object] = {"type": ["string", "number", "boolean"]}
-_MAP_SCHEMA: dict[str, object] = {
-    "anyOf": [{"type": "object", "additionalProperties": _SCALAR_SCHEMA}, _STRING]
-}
 _PORTS_PATTERN = r"^\s*[0-9]+(\s*-\s*[0-9]+)?(\s*,\s*[0-9]+(\s*-\s*[0-9]+)?)*\s*$"
 _PORT_ITEM: dict[str, object] = {
     "anyOf": [
@@ -344,34 +261,22 @@ _PORT_ITEM: dict[str, object] = {
     ]
 }
 
-TEXT: Kind[str] = Kind("text", _text, str, _SCALAR_SCHEMA)
+TEXT: Kind[str] = Kind("text", printable_text, str, SCALAR_SCHEMA)
 BOOLEAN: Kind[bool] = Kind("`true` or `false`", _boolean, bool, {"type": "boolean"})
+#: Boolean variables of the OpenTelemetry specification know these two words only.
+STANDARD_BOOLEAN: Kind[bool] = Kind(BOOLEAN.name, _standard_boolean, bool, {"type": "boolean"})
 PATH: Kind[str] = Kind("absolute path", _path, str, {"type": "string", "pattern": "^(/.*)?$"})
-URL_PATH: Kind[str] = Kind("URL path", _url_path, str, {"type": "string", "pattern": "^/"})
 GLOBS: Kind[tuple[str, ...]] = Kind(
     "glob, or list of globs",
     _globs,
     lambda globs: globs[0] if len(globs) == 1 else list(globs),
-    {"anyOf": [_SCALAR_SCHEMA, {"type": "array", "items": _SCALAR_SCHEMA}]},
+    {"anyOf": [SCALAR_SCHEMA, {"type": "array", "items": SCALAR_SCHEMA}]},
 )
-ROUTE: Kind[str] = Kind("route pattern", _route, str, _STRING)
-REGEXP: Kind[str] = Kind("regular expression", _regexp, str, _STRING)
+PLACEHOLDER: Kind[str] = Kind("path segment", _placeholder, str, STRING)
+ROUTE: Kind[str] = Kind("route pattern", _route, str, STRING)
+REGEXP: Kind[str] = Kind("regular expression", _regexp, str, STRING)
 RATIO: Kind[float] = Kind(
     "number, 0 to 1", _ratio, float, {"type": "number", "minimum": 0, "maximum": 1}
-)
-MILLISECONDS: Kind[float] = Kind(
-    "milliseconds", _milliseconds, lambda seconds: round(seconds * 1000), {"type": "integer"}
-)
-SECRET: Kind[Secret] = Kind("text, secret", _secret, str, _STRING)
-URL: Kind[Url | None] = Kind("URL", _url, lambda url: None if url is None else str(url), _STRING)
-HEADERS: Kind[tuple[tuple[str, Secret], ...]] = Kind(
-    "mapping of header names to values",
-    _header_pairs,
-    lambda pairs: {name: str(value) for name, value in pairs},
-    _MAP_SCHEMA,
-)
-PAIRS: Kind[tuple[tuple[str, str], ...]] = Kind(
-    "mapping of names to values", _pairs, dict, _MAP_SCHEMA
 )
 PORTS: Kind[Ports] = Kind(
     "ports: a number, a range, or a list of them",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from otelauto.config._document import parse_document, read_text
+from otelauto.config._document import parse_document, read_text, shown_path
 from otelauto.config._flatten import Problem, flatten
 from otelauto.config._merge import Merge, Origin
 from otelauto.config._rules import Finding, findings, settled
@@ -57,7 +57,7 @@ def load(path: Path | None, *, environ: Mapping[str, str]) -> Loaded:
     """
     if path is None:
         return loads("", file="", environ=environ)
-    return loads(read_text(path), file=str(path), environ=environ)
+    return loads(read_text(path), file=shown_path(path), environ=environ)
 
 
 def loads(text: str, *, file: str, environ: Mapping[str, str]) -> Loaded:

@@ -119,9 +119,7 @@ def _shown(option: Option, value: Any) -> str:
 
 def _origin(loaded: Loaded, path: str) -> str:
     origin = loaded.origins.get(path)
-    if origin is None:
-        return ""
-    return "  # " + "".join(c for c in origin.text(loaded.file) if c.isprintable())
+    return f"  # {origin.text(loaded.file)}" if origin else ""
 
 
 def example() -> str:

@@ -14,10 +14,11 @@ from otelauto.config.exports import OtelMetricsExport, OtelTracesExport
 from otelauto.config.exposition import Buckets, InternalMetrics, PrometheusExport
 from otelauto.config.kinds import (
     BOOLEAN,
-    PAIRS,
+    GLOBS,
     PATH,
     PORTS,
     REGEXP,
+    STANDARD_BOOLEAN,
     TEXT,
     choice,
     duration,
@@ -25,6 +26,7 @@ from otelauto.config.kinds import (
 )
 from otelauto.config.selection import Discovery, Routes
 from otelauto.config.values import Ports
+from otelauto.config.web_kinds import PAIRS
 from otelauto.options import Variable, opt, section
 
 __all__ = [
@@ -68,6 +70,14 @@ class Ebpf:
         " found; what later versions of Beyla call `executable_name` at the top level.",
         env=("BEYLA_EXECUTABLE_NAME",),
         elsewhere=("executable_name",),
+    )
+    exe_path: tuple[str, ...] = opt(
+        (),
+        kind=GLOBS,
+        help="Instrument the processes whose executable's path matches one of these globs, in"
+        " the form of `discovery.instrument[].exe_path`.",
+        env=("BEYLA_AUTO_TARGET_EXE",),
+        example='"*/nginx"',
     )
     system_wide: bool = opt(
         False,
@@ -239,7 +249,7 @@ class Config:
         False,
         kind=BOOLEAN,
         help="Whether the agent stays idle: it attaches nothing and exports nothing.",
-        env=(Variable("OTEL_SDK_DISABLED", lenient=True),),
+        env=(Variable("OTEL_SDK_DISABLED", STANDARD_BOOLEAN, lenient=True),),
         reload="restart",
     )
     service_name: str = opt(
@@ -323,9 +333,14 @@ class Config:
 
     @property
     def has_quick_selector(self) -> bool:
-        """Whether ``ebpf.open_port``, ``executable_name`` or ``executable_regexp`` is given."""
+        """Whether ``ebpf.open_port``, ``executable_name``, ``_regexp`` or ``exe_path`` is given.
+
+        Together they are one entry: what is given must all hold.
+        """
         ebpf = self.ebpf
-        return bool(ebpf.open_port or ebpf.executable_name or ebpf.executable_regexp)
+        return bool(
+            ebpf.open_port or ebpf.executable_name or ebpf.executable_regexp or ebpf.exe_path
+        )
 
     @property
     def has_selector(self) -> bool:

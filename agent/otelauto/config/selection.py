@@ -12,6 +12,7 @@ from otelauto.config.kinds import (
     BOOLEAN,
     GLOBS,
     PATH,
+    PLACEHOLDER,
     PORTS,
     RATIO,
     REGEXP,
@@ -290,7 +291,7 @@ class Routes:
     )
     placeholder: str = opt(
         "{id}",
-        kind=TEXT,
+        kind=PLACEHOLDER,
         help="What stands for an identifier in a learned route.",
         reload="restart",
     )

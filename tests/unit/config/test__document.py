@@ -62,6 +62,11 @@ def test_aliases_cannot_multiply():
     assert "aliases included" in fault("\n".join(lines))
 
 
+def test_aliases_cannot_nest_without_end():
+    lines = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 100)]
+    assert "nested more than" in fault("\n".join(lines))
+
+
 def test_merge_keys_give_way_to_the_mappings_own_keys():
     root = parse_document("x: &x {a: 1, b: 2}\ny:\n  <<: *x\n  b: 3\n", file="o.yml")
     assert isinstance(root, MapNode)
@@ -127,6 +132,12 @@ def test_a_refused_open_is_a_config_error(monkeypatch, tmp_path):
     monkeypatch.setattr(type(tmp_path), "open", refuse)
     with pytest.raises(ConfigError, match=r"o\.yml: cannot read .* permission denied"):
         read_text(tmp_path / "o.yml")
+
+
+def test_a_hostile_file_name_stays_on_one_line(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        read_text(tmp_path / "a\nb\udcff.yml")
+    assert "a?b?.yml: cannot read" in caught.value.message
 
 
 def test_an_endless_file_is_refused(tmp_path):

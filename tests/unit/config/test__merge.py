@@ -48,7 +48,8 @@ def test_a_bad_value_of_the_file_is_a_fault_even_if_a_variable_overrides_it(faul
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "lz4"),
         ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2"),
-        ("OTEL_SDK_DISABLED", "maybe"),
+        ("OTEL_SDK_DISABLED", "1"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
         ("OTEL_RESOURCE_ATTRIBUTES", "bad"),
     ],
 )

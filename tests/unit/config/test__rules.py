@@ -39,6 +39,7 @@ def test_each_exporter_suffices(text):
         "ebpf: {executable_name: nginx}",
         "executable_name: ngin[x]",
         "ebpf: {system_wide: true}",
+        "ebpf: {exe_path: '*/nginx'}",
         "discovery: {instrument: [{pids: [1]}]}",
         "discovery: {instrument: [{cmd_args: '*x*'}]}",
         "discovery: {instrument: [{systemd_unit: 'a@*'}]}",
@@ -135,6 +136,7 @@ def test_a_client_key_needs_its_certificate(faults, tmp_path):
         ("basic_auth: {username: u}", "needs a username, and a password"),
         ("basic_auth: {password: s3cret}", "needs a username, and a password"),
         ("basic_auth: {username: u, password: s3cret, password_file: FILE}", "keep one"),
+        ("basic_auth: {username: 'u:v', password: s3cret}", "must not hold a colon"),
     ],
 )
 def test_half_of_tls_or_authentication_is_an_error(faults, tmp_path, text, word):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otelauto.config._document import Scalar, parse_document
-from otelauto.config.load import loads
+from otelauto.config.load import load, loads
 from otelauto.config.render import effective, yaml_text
 
 WHOLE = """\
@@ -56,9 +56,10 @@ def test_secrets_are_stars():
     assert 'password: "***"' in text
 
 
-def test_a_file_name_cannot_add_lines():
-    loaded = loads("ebpf: {open_port: 1}\nnoop: true", file="o\nx: 1\n.yml", environ={})
-    assert "x: 1\n" not in effective(loaded)
+def test_a_file_name_cannot_add_lines(tmp_path):
+    path = tmp_path / "o\nx: 1"
+    path.write_text("ebpf: {open_port: 1}\nnoop: true")
+    assert "\nx: 1" not in effective(load(path, environ={}))
 
 
 @given(st.text(max_size=20))
