@@ -42,7 +42,9 @@ static __always_inline u64 match_bytes(u64 word, u8 c)
 // The index of the byte whose high bit is the lowest one set.
 static __always_inline u32 lowest_byte(u64 mask)
 {
-	return (u32)((((mask - 1) & ~mask & BYTES_OF(1)) * BYTES_OF(1)) >> 56);
+	u64 lowest = mask & (0 - mask);
+
+	return (u32)(((((lowest >> 7) - 1) & BYTES_OF(1)) * BYTES_OF(1)) >> 56);
 }
 
 // A header line is complete: is it one that tells the body's length?
