@@ -39,6 +39,8 @@ _EXTENSION = re.compile(
     r"|lua|r|jl|tcl|ini|ya?ml|toml|exs?)$",
     re.IGNORECASE,
 )
+#: A script that is read from a descriptor has no name.
+_DESCRIPTOR = re.compile(r"/dev/(?:fd/|stdin)|/proc/[^/]+/fd/")
 _VERSION = re.compile(r"v?\d[\d._-]*", re.IGNORECASE)
 _VERSION_TAIL = re.compile(r"[-_.]v?\d+(?:\.\d+)*(?:[-.+_].*)?$", re.IGNORECASE)
 _BUILD_TAIL = re.compile(
@@ -53,13 +55,15 @@ def generic(stem: str) -> bool:
 
 
 def path_name(path: str, cwd: str, *, versioned: bool = False) -> str:
-    """The name in the path of a script or archive.
+    """The name in the path of a script or archive; empty if it has none.
 
     Args:
         path: as it stands in the command line.
         cwd: what it is relative to; empty if that is not known.
         versioned: its name may end with a version and a build's kind, as jars do.
     """
+    if _DESCRIPTOR.match(path):
+        return ""
     stem = _EXTENSION.sub("", basename(path.rstrip("/")))
     if versioned and not _VERSION.fullmatch(stem):
         stem = _BUILD_TAIL.sub("", _VERSION_TAIL.sub("", _BUILD_TAIL.sub("", stem)) or stem)

@@ -40,6 +40,8 @@ def test_innermost_telling_folder_names_the_service(path, expected):
         ("1.2.3.jar", "/srv/shop", True, "shop"),
         ("1.2.3.jar", "/", True, "1.2.3"),
         ("/", "/", False, ""),
+        ("/dev/fd/63", "/srv/shop", False, ""),
+        ("/proc/self/fd/3", "/srv/shop", False, ""),
         ("", "/srv/shop/x", False, "shop"),
     ],
 )
