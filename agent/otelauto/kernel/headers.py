@@ -22,6 +22,8 @@ __all__ = ["HeaderMode", "Headers", "find_kernel_headers", "resolve"]
 
 HeaderMode = Literal["auto", "bundled", "kernel"]
 
+#: The name that libbpf and the programs have for a machine; BCC defines it in some versions only.
+_TARGETS: Final = {"x86_64": "x86", "aarch64": "arm64"}
 _RELEASE: Final = re.compile(r'#define\s+UTS_RELEASE\s+"([^"]+)"')
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
@@ -46,7 +48,12 @@ class Headers:
 
 
 def resolve(
-    mode: HeaderMode, *, folder: Path, root: Path = Path("/"), release: str | None = None
+    mode: HeaderMode,
+    *,
+    folder: Path,
+    root: Path = Path("/"),
+    release: str | None = None,
+    machine: str | None = None,
 ) -> Headers:
     """Decide by ebpf.headers and by what this host has.
 
@@ -56,11 +63,13 @@ def resolve(
         folder: of the kernel sources (source.bpf_folder()), which has the stand-in headers.
         root: of the file system.
         release: uname -r; None for the running kernel's.
+        machine: uname -m; None for this one's.
 
     Raises:
         LoadError: neither BTF nor matching headers; one line with kernel and package.
     """
-    release = release or os.uname().release
+    release, machine = release or os.uname().release, machine or os.uname().machine
+    target = f"-D__TARGET_ARCH_{_TARGETS.get(machine, machine)}"
     btf = root / "sys/kernel/btf/vmlinux"
     if mode == "kernel" or (mode == "auto" and not btf.exists()):
         find_kernel_headers(release, root=root, because="" if mode == "kernel" else _no_btf(btf))
@@ -68,7 +77,7 @@ def resolve(
         return Headers(
             mode="kernel",
             kernel_source=None,
-            cflags=constants.cflags,
+            cflags=(target, *constants.cflags),
             prelude=constants.prelude,
             missing=constants.missing,
         )
@@ -81,6 +90,7 @@ def resolve(
         mode="bundled",
         kernel_source=folder,
         cflags=(
+            target,
             f"-DLINUX_VERSION_CODE={_version_code(release)}",
             f"-DPAGE_SIZE={os.sysconf('SC_PAGE_SIZE')}UL",
             *constants.cflags,

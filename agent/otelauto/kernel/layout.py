@@ -28,6 +28,8 @@ _OFFSETS: Final = (
     ("task_struct", "thread_pid"),
     ("task_struct", "flags"),
     ("task_struct", "real_parent"),
+    ("task_struct", "signal"),
+    ("signal_struct", "live"),
     ("files_struct", "fdt"),
     ("fdtable", "max_fds"),
     ("fdtable", "fd"),
@@ -42,6 +44,7 @@ _OFFSETS: Final = (
     ("sock", "sk_socket"),
     ("sock", "sk_type"),
     ("sock", "sk_protocol"),
+    ("sock", "sk_err"),
     ("sock_common", "skc_family"),
     ("sock_common", "skc_num"),
     ("sock_common", "skc_dport"),
@@ -70,6 +73,7 @@ MEMBERS: Final[Mapping[str, tuple[str, str]]] = {
 #: Headers that define the structures above.
 _HEADERS: Final = (
     "linux/sched.h",
+    "linux/sched/signal.h",
     "linux/fdtable.h",
     "linux/fs.h",
     "linux/net.h",

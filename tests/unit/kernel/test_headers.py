@@ -48,6 +48,14 @@ def test_with_type_information_our_own_headers_do(root, mode):
     assert "-DOFF_task_struct_tgid=8" in found.cflags
 
 
+@pytest.mark.parametrize(("machine", "target"), [("x86_64", "x86"), ("aarch64", "arm64")])
+@pytest.mark.parametrize("mode", ["bundled", "kernel"])
+def test_the_programs_learn_for_which_machine_they_are(root, mode, machine, target):
+    with_headers(with_btf(root))
+    found = resolve(mode, folder=FOLDER, root=root, release=RELEASE, machine=machine)
+    assert f"-D__TARGET_ARCH_{target}" in found.cflags
+
+
 def test_without_type_information_matching_headers_are_taken(root):
     with_headers(root)
     found = resolve("auto", folder=FOLDER, root=root, release=RELEASE)

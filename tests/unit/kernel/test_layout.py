@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import socket
 import struct
 import threading
@@ -14,6 +15,7 @@ from otelauto.errors import LoadError
 from otelauto.kernel import layout
 from otelauto.kernel.bpf import MapType, ProgramType, create_map, load_program, run_raw_tracepoint
 from otelauto.kernel.maps import ArrayMap
+from otelauto.kernel.source import bpf_folder
 
 
 def blob(without: frozenset[str] = frozenset()) -> bytes:
@@ -39,6 +41,13 @@ def test_every_member_becomes_a_definition(tmp_path):
     assert "-DOFF_task_struct_tgid=8" in constants.cflags
     assert "-DSIZEOF_upid=16" in constants.cflags
     assert () == constants.missing
+
+
+def test_every_constant_that_the_programs_use_is_in_the_table():
+    used = set()
+    for path in bpf_folder().rglob("*.[ch]"):
+        used |= set(re.findall(r"\b(?:OFF|SIZEOF)_[a-z]\w*", path.read_text()))
+    assert set() == used - set(layout.MEMBERS)
 
 
 def test_a_kernel_without_ipv6_lacks_two_definitions_and_loads(tmp_path):
