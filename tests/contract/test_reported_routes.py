@@ -170,3 +170,39 @@ def test_paths_of_heuristic_routes_carry_no_session_ids():
     double = kernel()
     found = routes_of(double, "/cart;jsessionid=1A53", "/me@example.com/x")
     assert not [name for name in found if "1A53" in name or "example" in name]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("/users/1", "/users/me", "/users/2/orders", "/users/search", "/users/me/orders"),
+        ("/users/search", "/users/me/orders", "/users/me", "/users/2/orders", "/users/1"),
+        ("/users/me", "/users/1", "/users/2/orders", "/users/search"),
+    ],
+)
+def test_endpoints_beside_an_identifier_stay_whichever_comes_first(paths):
+    double = kernel()
+    for path in paths:
+        double.exchange(1, path.encode())
+        double.settle()
+    names = ("/users/7", "/users/me", "/users/search", "/users/7/orders")
+    found = [double.table.route_name(1, double.table.resolve(1, name.encode())) for name in names]
+    assert ["/users/{id}", "/users/me", "/users/search", "/users/{id}/orders"] == found
+
+
+def test_endpoints_at_the_root_survive_a_server_that_answers_everything():
+    """Someone who asks for random paths of a server that never says 404 hides no endpoint."""
+    double = kernel()
+    for number in range(1000):
+        double.exchange(1, b"/%x" % (number + 0x10000000))
+    double.export(1)
+    assert {"/login": 1, "/metrics": 1, "/{id}": 1} == routes_of(
+        double, "/login", "/metrics", "/20000000"
+    )
+
+
+def test_a_path_that_was_cut_teaches_nothing():
+    """One long path must not hide what is not known yet."""
+    double = kernel()
+    assert {"/**": 2} == routes_of(double, "/" + "x" * 300, "/api/" + "x/" * 300)
+    assert {"/users/{id}": 1, "/zoek/fiets": 1} == routes_of(double, "/users/1", "/zoek/fiets")

@@ -50,6 +50,22 @@ ENDPOINTS: Final = frozenset(
     """.split()  # noqa: SIM905 - a wall of quotes is not easier to read
 )
 
+#: Endpoints that often stand beside an identifier, such as /users/me beside /users/{id}.
+GUARDED: Final = (
+    b"all", b"batch", b"bulk", b"count", b"current", b"export", b"health", b"import", b"latest",
+    b"list", b"login", b"logout", b"me", b"new", b"recent", b"register", b"search", b"self",
+    b"stats", b"status", b"suggest", b"upload",
+)  # fmt: skip
+
+#: The same for identifiers at the root, such as short links.
+GUARDED_AT_ROOT: Final = (
+    b"about", b"admin", b"api", b"auth", b"contact", b"docs", b"favicon.ico", b"graphql",
+    b"health", b"healthz", b"home", b"index.html", b"live", b"livez", b"login", b"logout",
+    b"metrics", b"ping", b"privacy", b"ready", b"readyz", b"register", b"robots.txt",
+    b"search", b"signin", b"signup", b"sitemap.xml", b"status", b"terms", b"upload",
+    b"version",
+)  # fmt: skip
+
 #: Singular nouns whose children are members of a collection, named by people or by machines.
 COLLECTIONS: Final = frozenset(
     """

@@ -5,6 +5,7 @@ Only the joining of pattern.py, learn.py and automaton.py lives here; table.py h
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from otelauto.abi._layout import Route, Unmatched
@@ -12,6 +13,7 @@ from otelauto.abi._layout import Service as ServiceEntry
 from otelauto.routes.automaton import Automaton, Entry
 from otelauto.routes.learn import HeuristicLearner, Learned, Learner, PathLearner, Shape
 from otelauto.routes.pattern import Pattern, Segments, parse_patterns, printable
+from otelauto.routes.precedence import LearnedOrder, is_guard
 from otelauto.routes.steps import RoutesRefusedError, StepBudget, Update, joined
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class RoutesOfService:
         self._backlog: list[Update] = []
         self._unreachable: list[RouteStep] = []
         self._deletable: list[RouteStep] = []
-        self._sequence = 0
+        self._order = LearnedOrder(_LEARNED)
         self._closed = False
         self._automaton = new_automaton(())
         self._configure(rules, known)
@@ -118,7 +120,7 @@ class RoutesOfService:
         """Whether the route is that of an ignored pattern."""
         return route in self._ignored
 
-    def match(self, path: Segments, *, truncated: bool) -> int:
+    def match(self, path: Segments, *, truncated: bool = False) -> int:
         """The route of a path by what is known; Route.NONE if there is none."""
         return self._automaton.match(path, truncated=truncated)
 
@@ -126,13 +128,14 @@ class RoutesOfService:
         """Takes the path of a successful exchange.
 
         Returns:
-            Its route; Route.NONE if the policy does not learn, Route.PENDING if it has to wait.
+            Its route; Route.PENDING if it has to wait; Route.NONE if it is not learned: by the
+            policy, or because its end is not known.
         """
         route = self.match(path, truncated=truncated)
-        if route or self._learner is None:
+        if route or truncated or self._learner is None:
             return route
-        self._use(self._learner.offer(path, truncated=truncated))
-        return self.match(path, truncated=truncated) or Route.PENDING
+        self._use(self._learner.offer(path))
+        return self.match(path) or Route.PENDING
 
     def decide(self) -> None:
         """Decides about all paths that wait; the updates are in `take_updates`."""
@@ -177,29 +180,42 @@ class RoutesOfService:
             for pattern in patterns
         ]
         learner = self._new_learner(rules, known)
-        shapes = () if learner is None else learner.learned.routes
-        entries = [
-            *configured,
-            *(
-                self._entry(shape, sequence, rules.placeholder)
-                for sequence, shape in enumerate(shapes)
-            ),
-        ]
-        closed = learner is not None and learner.full
-        try:
-            automaton = self._new_automaton([*entries, _ALL_ELSE] if closed else entries)
-        except RoutesRefusedError:
-            if not shapes:
-                raise
-            # What was learned no longer fits beside the patterns: nothing more is learned.
-            automaton = self._new_automaton([*configured, _ALL_ELSE])
-            closed = True
+        order = LearnedOrder(_LEARNED)
+        learned: list[Entry] = []
+        for shape in () if learner is None else learner.learned.routes:
+            guards, entry = self._entries(order, shape, rules.placeholder)
+            learned += [*guards, entry]
+        full = learner is not None and learner.full
+        automaton, closed = self._compiled(configured, learned, full=full)
         self.rules = rules
         self.generation = next(self._generations)
         self._learner = learner
         self._closed = closed
-        self._sequence = len(shapes)
+        self._order = order
         self._replace(automaton)
+
+    def _compiled(
+        self, configured: list[Entry], learned: list[Entry], *, full: bool
+    ) -> tuple[Automaton, bool]:
+        """As much of it as fits, and whether nothing more can be learned."""
+        unguarded = [entry for entry in learned if not is_guard(entry)]
+        if full:
+            attempts = [([*configured, *unguarded, _ALL_ELSE], True)]
+        else:
+            attempts = [([*configured, *learned], False)] if self._has_room_for_guards else []
+            attempts.append(([*configured, *unguarded], False))
+        if learned:
+            # What was learned may no longer fit beside the patterns.
+            attempts.append(([*configured, _ALL_ELSE], True))
+        for entries, closed in attempts[:-1]:
+            with contextlib.suppress(RoutesRefusedError):
+                return self._new_automaton(entries), closed
+        entries, closed = attempts[-1]
+        return self._new_automaton(entries), closed
+
+    @property
+    def _has_room_for_guards(self) -> bool:
+        return self._budget.used < self._budget.limit // 2
 
     def _new_learner(self, rules: RouteRules, known: Learned) -> Learner | None:
         if rules.unmatched == "heuristic":
@@ -211,8 +227,8 @@ class RoutesOfService:
             return PathLearner(rules.max_routes, routes)
         return None
 
-    def _is_matched(self, path: Segments, truncated: bool) -> bool:  # noqa: FBT001 - a callback
-        return self.match(path, truncated=truncated) != Route.NONE
+    def _is_matched(self, path: Segments) -> bool:
+        return self.match(path) != Route.NONE
 
     def _use(self, shapes: Iterable[Shape]) -> None:
         """Puts decided routes into the automaton."""
@@ -220,9 +236,9 @@ class RoutesOfService:
         if learner is None or self._closed:
             return
         for shape in shapes:
-            entry = self._entry(shape, self._sequence, self.rules.placeholder)
-            self._sequence += 1
+            guards, entry = self._entries(self._order, shape, self.rules.placeholder)
             try:
+                self._guard(guards)
                 if shape.rest:
                     self._replace(self._new_automaton([*self._automaton.entries, entry]))
                 else:
@@ -234,11 +250,20 @@ class RoutesOfService:
         if self._closed or learner.full:
             self._close_learning()
 
+    def _guard(self, guards: Iterable[Entry]) -> None:
+        """Puts guards into force as long as there is plenty of room."""
+        with contextlib.suppress(RoutesRefusedError):
+            for guard in guards:
+                if not self._has_room_for_guards:
+                    return
+                self._backlog.append(self._automaton.add(guard))
+
     def _close_learning(self) -> None:
         """Gives all paths that no route matches to `other`; for want of steps, to the wildcard."""
         self._closed = True
+        entries = [entry for entry in self._automaton.entries if not is_guard(entry)]
         try:
-            self._replace(self._new_automaton([*self._automaton.entries, _ALL_ELSE]))
+            self._replace(self._new_automaton([*entries, _ALL_ELSE]))
         except RoutesRefusedError:
             self._backlog.append(Update(root=self._automaton.root))
 
@@ -248,11 +273,11 @@ class RoutesOfService:
         self._unreachable += [*old.take_unreachable(), *old.steps]
         self._backlog.append(Update(tuple(automaton.steps.items()), automaton.root))
 
-    def _entry(self, shape: Shape, sequence: int, placeholder: str) -> Entry:
-        """A learned route; an older one has precedence."""
+    def _entries(
+        self, order: LearnedOrder, shape: Shape, placeholder: str
+    ) -> tuple[list[Entry], Entry]:
         name = shape_name(shape, placeholder)
-        pattern = Pattern(shape.segments, rest=shape.rest, name=name)
-        return Entry(pattern, (_LEARNED, sequence), self._id(name))
+        return order.entries(shape, name=name, route=self._id(name))
 
     def _id(self, name: str, *, ignored: bool = False) -> int:
         route = self._ids.get((name, ignored))

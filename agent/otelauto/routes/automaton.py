@@ -172,7 +172,7 @@ class Automaton:
             if following is None:
                 return edge.rest
             edge = following
-        return edge.rest if truncated else edge.route
+        return edge.rest if truncated or not edge.route else edge.route
 
     def add(self, entry: Entry) -> Update:
         """Adds a pattern without a trailing wildcard to what the kernel walks.

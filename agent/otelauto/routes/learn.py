@@ -16,8 +16,9 @@ The rules, for policy `heuristic`:
    except under an API's root.
 4. A decided route is never taken back, and an older route keeps every path that it matched: where
    two learned routes match one path, the older one gives the name.
-5. A path that was cut (it is longer than the kernel keeps), or is deeper than MAX_DEPTH segments,
-   becomes a route with a trailing wildcard.
+5. A path that is deeper than MAX_DEPTH segments becomes a route with a trailing wildcard. A path
+   that was cut (it is longer than the kernel keeps) is not offered: a wildcard for it would
+   swallow all that is not known yet.
 6. A service has at most `max_routes` learned routes; all further paths are "other".
 
 The outcome depends on the paths and their order alone; what was learned can be saved and given
@@ -82,7 +83,7 @@ class Learned:
 class Learner(Protocol):
     """Learns the routes of one service."""
 
-    def offer(self, path: Segments, *, truncated: bool) -> tuple[Shape, ...]:
+    def offer(self, path: Segments) -> tuple[Shape, ...]:
         """Takes the path of a successful exchange that no route matches.
 
         Returns:
@@ -120,9 +121,9 @@ class PathLearner:
     max_routes: int
     routes: dict[Shape, None] = field(default_factory=dict)
 
-    def offer(self, path: Segments, *, truncated: bool) -> tuple[Shape, ...]:
+    def offer(self, path: Segments) -> tuple[Shape, ...]:
         """See Learner."""
-        shape = Shape(path[:-1], rest=True) if truncated else Shape(path)
+        shape = Shape(path)
         if self.full or shape in self.routes:
             return ()
         self.routes[shape] = None
@@ -158,7 +159,6 @@ class _Candidate:
 
     Attributes:
         sample: the first path of this kind, as it was sent.
-        truncated: whether that path was cut.
         path: its segments up to MAX_DEPTH.
         kinds: of its segments.
         rest: see Shape.
@@ -166,7 +166,6 @@ class _Candidate:
     """
 
     sample: Segments
-    truncated: bool
     path: Segments
     kinds: tuple[Kind, ...]
     rest: bool
@@ -183,16 +182,15 @@ class _Candidate:
         )
 
 
-def _candidate(path: Segments, *, truncated: bool) -> _Candidate:
-    whole = path[:-1] if truncated else path
-    kept = whole[:MAX_DEPTH]
+def _candidate(path: Segments) -> _Candidate:
+    kept = path[:MAX_DEPTH]
     kinds = tuple(
         classify(segment, parent) for segment, parent in zip(kept, (None, *kept), strict=False)
     )
-    return _Candidate(path, truncated, kept, kinds, rest=truncated or len(whole) > MAX_DEPTH)
+    return _Candidate(path, kept, kinds, rest=len(path) > MAX_DEPTH)
 
 
-def _nothing_matched(_path: Segments, _truncated: bool) -> bool:  # noqa: FBT001 - a callback
+def _nothing_matched(_path: Segments) -> bool:
     return False
 
 
@@ -202,8 +200,8 @@ class HeuristicLearner:
     Args:
         max_routes: see rule 6.
         known: what was learned before.
-        matched: whether a route matches a path by now, and whether that path was cut; asked
-            before a path that waited is decided. None: there are no other routes.
+        matched: whether a route matches a path by now; asked before a path that waited is
+            decided. None: there are no other routes.
     """
 
     def __init__(
@@ -211,7 +209,7 @@ class HeuristicLearner:
         *,
         max_routes: int,
         known: Learned | None = None,
-        matched: Callable[[Segments, bool], bool] | None = None,
+        matched: Callable[[Segments], bool] | None = None,
     ) -> None:
         known = known or Learned()
         self._max_routes = max_routes
@@ -239,11 +237,11 @@ class HeuristicLearner:
         """See Learner."""
         return Learned(tuple(self._routes), frozenset(self._folded))
 
-    def offer(self, path: Segments, *, truncated: bool) -> tuple[Shape, ...]:
+    def offer(self, path: Segments) -> tuple[Shape, ...]:
         """See Learner."""
         if self.full:
             return ()
-        new = _candidate(path, truncated=truncated)
+        new = _candidate(path)
         undecided = self._undecided(new)
         if not undecided:
             return self._decide([new])
@@ -302,11 +300,7 @@ class HeuristicLearner:
 
     def _decide(self, candidates: list[_Candidate]) -> tuple[Shape, ...]:
         """Decides level by level: what is folded above decides whose children count together."""
-        open_ = [
-            candidate
-            for candidate in candidates
-            if not self._matched(candidate.sample, candidate.truncated)
-        ]
+        open_ = [candidate for candidate in candidates if not self._matched(candidate.sample)]
         for depth in range(max((len(candidate.path) for candidate in open_), default=0)):
             level = [candidate for candidate in open_ if len(candidate.path) > depth]
             self._fold_crowded(level, depth)

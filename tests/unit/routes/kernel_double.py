@@ -65,7 +65,7 @@ class Kernel:
                 break
             node, end, rest = edge.node, edge.route, edge.rest
         if route is None:
-            route = rest if truncated else end
+            route = rest if truncated or not end else end
         if route:
             return route
         return {

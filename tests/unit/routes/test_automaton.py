@@ -217,7 +217,7 @@ def walk(steps, root, path):
         if following is None:
             return edge.rest
         edge = following
-    return edge.route
+    return edge.route or edge.rest
 
 
 @settings(max_examples=300)

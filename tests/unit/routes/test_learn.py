@@ -29,11 +29,11 @@ def learner(known=None, max_routes=200):
     return HeuristicLearner(max_routes=max_routes, known=known)
 
 
-def offer(pupil, *paths, truncated=False):
+def offer(pupil, *paths):
     """The names of what is decided at once."""
     decided = []
     for path in paths:
-        decided += pupil.offer(split_path(path.encode()), truncated=truncated)
+        decided += pupil.offer(split_path(path.encode()))
     return [shape_name(shape, "{id}") for shape in decided]
 
 
@@ -142,10 +142,6 @@ def test_no_more_than_a_bounded_number_waits():
     assert max(waiting) < MAX_WAITING
 
 
-def test_a_path_that_was_cut_keeps_its_known_part():
-    assert ["/files/{id}/{path...}"] == offer(learner(), "/files/42/aaaa", truncated=True)
-
-
 def test_a_deep_path_ends_in_a_wildcard():
     deep = "/api" * (MAX_DEPTH + 3)
     assert ["/api" * MAX_DEPTH + "/{path...}"] == offer(learner(), deep)
@@ -160,18 +156,16 @@ def test_a_full_service_learns_nothing_more():
 
 def test_a_refused_route_is_forgotten():
     pupil = learner()
-    (shape,) = pupil.offer((b"users", b"1"), truncated=False)
+    (shape,) = pupil.offer((b"users", b"1"))
     pupil.refuse(shape)
     assert Learned() == pupil.learned
 
 
 def test_a_path_that_a_route_matches_by_now_is_not_decided():
     matched = set()
-    pupil = HeuristicLearner(
-        max_routes=9, matched=lambda path, truncated: (path, truncated) in matched
-    )
+    pupil = HeuristicLearner(max_routes=9, matched=lambda path: path in matched)
     offer(pupil, "/zoek/fiets")
-    matched.add(((b"zoek", b"fiets"), False))
+    matched.add((b"zoek", b"fiets"))
     assert [] == settle(pupil)
 
 
@@ -179,28 +173,24 @@ def test_a_path_that_a_route_matches_by_now_is_not_decided():
 def test_a_policys_memory_is_bounded(policy):
     pupil = PathLearner(3) if policy is PathLearner else learner(max_routes=3)
     for number in range(100):
-        pupil.offer((b"users", b"%d" % number), truncated=False)
-        pupil.offer((b"%d" % number, b"users", b"a%d" % number), truncated=number % 2 == 0)
+        pupil.offer((b"users", b"%d" % number))
+        pupil.offer((b"%d" % number, b"users", b"a%d" % number))
         pupil.settle()
     assert len(pupil.learned.routes) <= 3
 
 
 def test_policy_path_makes_every_path_a_route_until_it_is_full():
     pupil = PathLearner(2)
-    decided = [pupil.offer((b"user", name), truncated=False) for name in (b"a", b"b", b"c")]
+    decided = [pupil.offer((b"user", name)) for name in (b"a", b"b", b"c")]
     assert [(Shape((b"user", b"a")),), (Shape((b"user", b"b")),), ()] == decided
     assert pupil.full
     assert () == pupil.settle()
     assert 0 == pupil.waiting
 
 
-def test_policy_path_keeps_the_known_part_of_a_path_that_was_cut():
-    assert (Shape((b"a",), rest=True),) == PathLearner(2).offer((b"a", b"b"), truncated=True)
-
-
 def test_policy_path_forgets_a_refused_route():
     pupil = PathLearner(2)
-    (shape,) = pupil.offer((b"a",), truncated=False)
+    (shape,) = pupil.offer((b"a",))
     pupil.refuse(shape)
     assert Learned() == pupil.learned
 
@@ -213,7 +203,6 @@ PATHS = st.lists(
             ),
             max_size=4,
         ).map(tuple),
-        st.booleans(),
         st.integers(0, 9),
     ),
     max_size=80,
@@ -221,8 +210,8 @@ PATHS = st.lists(
 
 
 def follow(pupil, paths):
-    for path, truncated, dice in paths:
-        pupil.offer(path, truncated=truncated and dice < 2)
+    for path, dice in paths:
+        pupil.offer(path)
         if dice == 9:
             pupil.settle()
     pupil.settle()

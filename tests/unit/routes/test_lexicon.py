@@ -10,6 +10,8 @@ from otelauto.routes._lexicon import (
     API_ROOTS,
     COLLECTIONS,
     ENDPOINTS,
+    GUARDED,
+    GUARDED_AT_ROOT,
     HANDLER_EXTENSIONS,
     HEX_WORDS,
     RARE_FOLLOWERS,
@@ -39,3 +41,9 @@ def test_no_word_of_the_lists_is_taken_for_random_letters():
         if sum(b in RARE_FOLLOWERS.get(a, "") for a, b in itertools.pairwise(word)) > 1
     ]
     assert [] == alarms
+
+
+@pytest.mark.parametrize("words", [GUARDED, GUARDED_AT_ROOT])
+def test_guarded_words_are_few_and_different(words):
+    """Each of them costs a step for every route that ends in a placeholder."""
+    assert len(set(words)) == len(words) <= 32

@@ -93,7 +93,7 @@ def test_every_step_is_given_back_in_the_end():
     budget = StepBudget()
     routes = service(RouteRules(patterns=("/a/{x}/b", "/c/*"), max_routes=3), budget=budget)
     routes.see((b"users", b"1"), truncated=False)
-    routes.see((b"users", b"1", b"x"), truncated=True)
+    routes.see((b"api",) * 9, truncated=False)
     routes.reconfigure(RouteRules(patterns=("/d",), max_routes=3))
     routes.decide()
     routes.sweep()
@@ -115,3 +115,19 @@ def test_rules_that_are_not_valid_change_nothing():
     with pytest.raises(ConfigError):
         routes.reconfigure(RouteRules(patterns=("/b/c",)))
     assert (entry, used) == (routes.entry, budget.used)
+
+
+def test_a_path_that_was_cut_is_not_learned():
+    """A wildcard for it would swallow all that is not known yet."""
+    routes = service(RouteRules(patterns=("/files/*",)))
+    assert Route.NONE == routes.see((b"x", b"cut"), truncated=True)
+    assert "/files/*" == routes.name(routes.see((b"files", b"cut"), truncated=True))
+    assert Learned() == routes.learned
+
+
+def test_guards_are_left_out_when_little_room_is_left():
+    budget = StepBudget(limit=20)
+    routes = service(budget=budget)
+    routes.see((b"users", b"1"), truncated=False)
+    assert budget.used <= 10 + 1
+    assert "/users/{id}" == routes.name(routes.match((b"users", b"upload")))
