@@ -188,7 +188,7 @@ def parse_pairs(text: str) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]
 
     Returns:
         The good pairs, later ones winning, and for each bad entry what is wrong with it (its
-        position and key, never its value, since it may be a secret).
+        position, never its text, since it may be a secret).
     """
     pairs: dict[str, str] = {}
     problems = []
@@ -200,12 +200,12 @@ def parse_pairs(text: str) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]
         if not equals or not key:
             problems.append(f"entry {position} is not KEY=VALUE")
         elif _BAD_ESCAPE.search(raw_value):
-            problems.append(f"entry {position} ({quoted(key)}): a bare % must be written as %25")
+            problems.append(f"entry {position} holds a bare %; write %25 for it")
         else:
             try:
                 pairs[key] = unquote(raw_value.strip(), errors="strict")
             except UnicodeDecodeError:
-                problems.append(f"entry {position} ({quoted(key)}) does not decode to UTF-8")
+                problems.append(f"entry {position} does not decode to UTF-8")
     return tuple(pairs.items()), tuple(problems)
 
 

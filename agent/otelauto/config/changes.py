@@ -1,10 +1,11 @@
-"""What a reload changes.
+"""What a reload changes, and which configuration is in use.
 
-A pure comparison of two configurations by their declarations.
+Pure functions over configurations and their declarations.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from otelauto.config.schema import Config
 
-__all__ = ["Changes", "diff"]
+__all__ = ["Changes", "diff", "fingerprint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,24 @@ def _differences(old: Any, new: Any, prefix: str) -> Iterator[tuple[str, str]]:
             yield path, "live"
         else:
             yield from _differences(before, after, path + ".")
+
+
+def fingerprint(config: Config) -> str:
+    """Sixteen hexadecimal digits that are equal on all hosts with equal configurations.
+
+    Secrets take no part, so that they cannot be guessed from it.
+    """
+    lines = "\n".join(f"{path}={value!r}" for path, value in _plain_values(config, ""))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _plain_values(section: Any, prefix: str) -> Iterator[tuple[str, object]]:
+    for member in members(type(section)):
+        path, value = prefix + member.key, getattr(section, member.attribute)
+        if isinstance(member.spec, Option):
+            if not member.spec.secret:
+                yield path, member.spec.kind.plain(value)
+        else:
+            parts = value if member.spec.many else (value,)
+            for index, part in enumerate(parts):
+                yield from _plain_values(part, f"{path}[{index}].")

@@ -69,13 +69,16 @@ def _header_pairs(raw: Raw) -> tuple[tuple[str, Secret], ...]:
     else:
         items = tuple(raw.items())
     headers: dict[str, Secret] = {}
-    for name, value in items:
-        if not isinstance(value, str):
-            problems.append((name, f"header {quoted(name)} needs one value"))
-        elif not _HEADER_NAME.fullmatch(name):
-            problems.append((name, f"{quoted(name)} is not a header name"))
+    for position, (name, value) in enumerate(items, start=1):
+        # The name is not shown: a token that is pasted without its name would be taken for one.
+        if not _HEADER_NAME.fullmatch(name):
+            problems.append((name, f"header {position} has a name that no header may have"))
+        elif not isinstance(value, str):
+            problems.append((name, f"header {position} needs one value"))
+        elif not value.strip():
+            problems.append((name, f"header {position} has no value"))
         elif any(not c.isprintable() or ord(c) > 0xFF for c in value):
-            problems.append((name, f"header {quoted(name)} has a character no header may hold"))
+            problems.append((name, f"header {position} has a character no header may hold"))
         else:
             headers[name.lower()] = Secret(value)
     if problems:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from otelauto.config.changes import Changes, diff
+from otelauto.config.changes import Changes, diff, fingerprint
 from otelauto.config.load import loads
 
 
@@ -43,3 +43,12 @@ def test_entries_change_as_a_whole():
 
 def test_options_without_effect_do_not_count():
     assert not diff(config(""), config("channel_buffer_len: 99\n"))
+
+
+def test_the_fingerprint_tells_configurations_apart_and_says_nothing_of_secrets():
+    export = "otel_metrics_export: {{endpoint: 'http://u:{0}@localhost', headers: {{a: '{0}'}}}}"
+    same = {fingerprint(config(export.format(secret))) for secret in ("s3cret", "other")}
+    assert len(same) == 1
+    assert fingerprint(config("")) == fingerprint(config("log_level: INFO"))
+    entry = "discovery: {instrument: [{pids: [1]}]}"
+    assert len({fingerprint(config(text)) for text in ("", "log_level: WARN", entry)}) == 3

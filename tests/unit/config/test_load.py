@@ -29,6 +29,22 @@ def test_the_first_example_of_the_product_is_valid_with_one_notice(tmp_path):
     assert f"{path}:2" == loaded.origins["ebpf.open_port"].text(loaded.file)
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "ebpf: {open_port: 443}",
+        "open_port: 443",
+        "discovery: {services: [{open_ports: 443}]}",
+        "discovery: {instrument: [{open_ports: 443}]}",
+    ],
+)
+def test_the_selectors_of_all_versions_of_the_example_select_the_same_port(selector):
+    rest = "\notel_metrics_export: {endpoint: 'http://localhost:4318'}\n"
+    config = loads(selector + rest, file="o.yml", environ={}).config
+    entries = [entry.open_ports for entry in config.discovery.instrument]
+    assert [str(ports) for ports in (config.ebpf.open_port, *entries) if ports] == ["443"]
+
+
 def test_the_environment_alone_configures_the_agent():
     environ = {"OPEN_PORT": "8080", "PROMETHEUS_PORT": "9400"}
     loaded = load(None, environ=environ)

@@ -46,7 +46,16 @@ def test_headers_are_a_mapping_or_percent_encoded_text():
 
 
 @pytest.mark.parametrize(
-    "raw", [{"a b": "s3cret"}, {"a": "s3cret\r\nx: y"}, {"a": ("s3cret",)}, "s3cret", ("s3cret",)]
+    "raw",
+    [
+        {"a b": "s3cret"},
+        {"a": "s3cret\r\nx: y"},
+        {"a": ("s3cret",)},
+        "s3cret",
+        ("s3cret",),
+        "Basic s3cret==",
+        "s3cret=",
+    ],
 )
 def test_headers_that_could_split_a_request_are_refused_without_their_value(raw):
     with pytest.raises(BadValueError) as caught:
