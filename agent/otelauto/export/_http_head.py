@@ -61,7 +61,12 @@ def parse(head: bytes) -> Head:
         raise BadHead(400)
     if words[2] not in {b"HTTP/1.1", b"HTTP/1.0"}:
         raise BadHead(505 if words[2].startswith(b"HTTP/") else 400)
-    if not words[1].startswith(b"/"):
+    target = words[1]
+    if target.lower().startswith((b"http://", b"https://")):
+        # absolute-form, which every server must understand (RFC 9112, 3.2.2)
+        _, slash, rest = target.partition(b"//")[2].partition(b"/")
+        target = slash + rest
+    if not target.startswith(b"/"):
         raise BadHead(400)
     headers: dict[str, str] = {}
     for line in lines[1:-2]:
@@ -74,7 +79,7 @@ def parse(head: bytes) -> Head:
     options = {one.strip().lower() for one in headers.get("connection", "").split(",")}
     return Head(
         method=words[0].decode(),
-        path=words[1].partition(b"?")[0].decode("latin-1"),
+        path=target.partition(b"?")[0].decode("latin-1"),
         headers=headers,
         keep_alive="close" not in options and (modern or "keep-alive" in options),
         chunked_answers=modern,

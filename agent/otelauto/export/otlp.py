@@ -14,6 +14,7 @@ Anything else is dropped at once and counted by reason. A delta that was refused
 from __future__ import annotations
 
 import math
+import os
 import random
 import threading
 import time
@@ -162,6 +163,8 @@ class OtlpExporter:
         agent = f"otelauto/{self._version or '0'}"
         transport: Transport
         if settings.protocol == "grpc":
+            # gRPC writes a line of its own to stderr at each failed attempt, past the throttle.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
             from otelauto.export._otlp_grpc import GrpcTransport  # noqa: PLC0415 - 10 MB
 
             transport = GrpcTransport(settings, user_agent=agent)

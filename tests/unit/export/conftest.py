@@ -6,10 +6,15 @@ import ssl
 
 import pytest
 import trustme
+from hypothesis import settings
 from tests.unit.export.samples import START, histogram, named, resource, service, snapshot
 
 from otelauto.metrics import catalog
 from otelauto.model import MetricFamily, NumberPoint, ResourceMetrics
+
+# The machine is shared: an example that takes long says nothing about the code.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 @pytest.fixture

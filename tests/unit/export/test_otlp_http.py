@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 
@@ -86,7 +87,10 @@ def test_http_goes_through_the_proxy_except_to_hosts_that_are_excluded(rich, mon
         assert (len(receiver.requests), len(proxy.requests)) == (1, 0)
         outside = "http://collector.example:4318/v1/metrics"
         assert exporter(receiver, "http/protobuf", lambda: rich, endpoint=outside).export()
-        assert [outside] == [request.path for request in proxy.requests]
+        (request,) = proxy.requests
+        assert outside == request.path
+        credentials = request.headers["proxy-authorization"].removeprefix("Basic ")
+        assert base64.b64decode(credentials) == b"pu:s3cret"
     with structlog.testing.capture_logs() as logs:
         one = exporter(receiver, "http/protobuf", lambda: rich, endpoint=outside)
         assert not one.export()

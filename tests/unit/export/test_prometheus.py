@@ -170,10 +170,6 @@ def test_types_help_and_units_come_from_the_catalogue(rich):
         (None, "text/plain; version=0.0.4; charset=utf-8"),
         ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
         (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
-        (
-            "application/openmetrics-text;version=0.0.1",
-            "text/plain; version=0.0.4; charset=utf-8",
-        ),
     ],
 )
 def test_the_format_is_negotiated(rich, accept, content_type):
@@ -461,7 +457,10 @@ def test_a_collect_that_fails_fails_one_scrape(rich):
         (b"GET /metrics\r\n\r\n", 400),
         (b"GET /metrics HTTP/2.0\r\n\r\n", 505),
         (b"GET metrics HTTP/1.1\r\n\r\n", 400),
-        (b"GET http://x/metrics HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://x HTTP/1.1\r\n\r\n", 400),
+        (b"GET * HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://x/metrics?y HTTP/1.1\r\nConnection: close\r\n\r\n", 200),
+        (b"GET http://x//metrics HTTP/1.1\r\nConnection: close\r\n\r\n", 404),
         (b"GET /metrics HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"GET /metrics HTTP/1.1\r\n folded: x\r\n\r\n", 400),
         (b"G\xffT /metrics HTTP/1.1\r\n\r\n", 400),

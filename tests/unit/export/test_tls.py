@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+import sys
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import grpc
 import pytest
@@ -57,6 +60,18 @@ def test_an_unknown_authority_is_refused_with_the_reason(protocol, rich, server_
 
 def test_another_name_is_refused(protocol, rich, authority, ca_file):
     with tls_receiver(protocol, authority.issue_cert("elsewhere.example")) as receiver:
+        one = exporter(receiver, protocol, lambda: rich, certificate=ca_file)
+        assert not one.export()
+        assert receiver.requests == ()
+    assert one.status.errors == {"tls": 1}
+
+
+def test_an_expired_certificate_is_refused(protocol, rich, authority, ca_file):
+    past = datetime.now(tz=timezone.utc) - timedelta(days=1)
+    expired = authority.issue_cert(
+        "127.0.0.1", not_before=past - timedelta(days=9), not_after=past
+    )
+    with tls_receiver(protocol, expired) as receiver:
         one = exporter(receiver, protocol, lambda: rich, certificate=ca_file)
         assert not one.export()
         assert receiver.requests == ()
@@ -123,3 +138,29 @@ def test_settings_that_cannot_work_are_errors_at_start(protocol, rich, changes):
         )
     assert caught.value.hint
     assert "\n" not in str(caught.value)
+
+
+def test_grpc_does_not_write_past_the_log(server_pem):
+    """Its core has a log of its own on stderr, with a line for each handshake that fails."""
+    code = (
+        "import sys\n"
+        "from otelauto.export.otlp import OtlpExporter\n"
+        "from otelauto.export.settings import OtlpSettings\n"
+        "from tests.unit.export.samples import histogram, service, snapshot\n"
+        "class Log:\n"
+        "    warning = staticmethod(lambda *_, **__: None)\n"
+        "one = OtlpExporter(OtlpSettings(sys.argv[1], 'grpc', timeout_seconds=2),\n"
+        "    lambda: snapshot(service(histogram())), log=Log())\n"
+        "one.export()\n"
+        "print(dict(one.status.errors))\n"
+    )
+    with tls_receiver("grpc", server_pem) as receiver:
+        done = subprocess.run(
+            [sys.executable, "-c", code, receiver.endpoint],
+            env={"PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    assert (done.stdout, done.stderr) == ("{'tls': 1}\n", "")

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otelauto.metrics.quantiles import buckets_of, quantile
@@ -28,6 +28,7 @@ def exact(values, share):
     return ordered[max(1, math.ceil(share * len(ordered))) - 1]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0, 20, allow_nan=False), min_size=1, max_size=200),
     st.floats(0, 1),
@@ -41,6 +42,7 @@ def test_the_estimate_is_in_the_bucket_of_the_exact_quantile(values, share):
     assert lower <= estimate <= upper
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 20, allow_nan=False), min_size=1, max_size=50))
 def test_a_larger_share_never_has_a_smaller_quantile(values):
     buckets = bucketed(values)
