@@ -18,7 +18,7 @@ from otelauto.errors import LoadError
 from otelauto.kernel import layout
 from otelauto.kernel.distro import header_package, read_os_release
 
-__all__ = ["HeaderMode", "Headers", "find_kernel_headers", "resolve"]
+__all__ = ["HeaderMode", "Headers", "find_kernel_headers", "is_there", "resolve"]
 
 HeaderMode = Literal["auto", "bundled", "kernel"]
 
@@ -71,9 +71,9 @@ def resolve(
     release, machine = release or os.uname().release, machine or os.uname().machine
     target = f"-D__TARGET_ARCH_{_TARGETS.get(machine, machine)}"
     btf = root / "sys/kernel/btf/vmlinux"
-    if mode == "kernel" or (mode == "auto" and not btf.exists()):
+    if mode == "kernel" or (mode == "auto" and not is_there(btf)):
         find_kernel_headers(release, root=root, because="" if mode == "kernel" else _no_btf(btf))
-        constants = layout.from_btf(btf) if btf.exists() else layout.from_headers()
+        constants = layout.from_btf(btf) if is_there(btf) else layout.from_headers()
         return Headers(
             mode="kernel",
             kernel_source=None,
@@ -81,7 +81,7 @@ def resolve(
             prelude=constants.prelude,
             missing=constants.missing,
         )
-    if not btf.exists():
+    if not is_there(btf):
         raise LoadError(
             f"ebpf.headers is bundled, but {_no_btf(btf)}", hint="set ebpf.headers to auto"
         )
@@ -113,11 +113,11 @@ def find_kernel_headers(release: str, *, root: Path = Path("/"), because: str = 
     modules = root / "lib/modules" / release
     build, source = modules / "build", modules / "source"
     # BCC's own rule: "source" if both exist.
-    folder = source if build.is_dir() and source.is_dir() else build
+    folder = source if is_there(build / ".") and is_there(source / ".") else build
     package = header_package(read_os_release(root), release)
     prefix = f"{because}, and " if because else ""
     hint = f"install {package}; if it is gone, boot the newest kernel and install its headers"
-    if not (folder / "include/linux/kconfig.h").is_file():
+    if not is_there(folder / "include/linux/kconfig.h"):
         raise LoadError(
             f"{prefix}kernel {release} has no headers in {folder} (package {package})", hint=hint
         )
@@ -129,6 +129,15 @@ def find_kernel_headers(release: str, *, root: Path = Path("/"), because: str = 
             hint=hint,
         )
     return folder
+
+
+def is_there(path: Path) -> bool:
+    """Whether we can get at it: a unit may hide folders such as /lib/modules (EACCES)."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _no_btf(btf: Path) -> str:

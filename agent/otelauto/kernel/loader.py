@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import time
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadRequest", "Loaded", "Program", "interpreters", "load"]
 
+_INTERPRETER: Final = re.compile(r"python3(\.\d+)?|platform-python")
 _LOG_BYTES: Final = 64 << 20
 _GRACE_SECONDS: Final = 2.0
 
@@ -128,15 +130,13 @@ def interpreters(root: Path = Path("/")) -> tuple[str, ...]:
     """Interpreters that may have bcc, the distribution's own first; only those that exist."""
     names = ["usr/bin/python3", "usr/libexec/platform-python"]
     for folder in ("usr/bin", "usr/local/bin"):
-        found = (root / folder).glob("python3*")
-        names += [f"{folder}/{path.name}" for path in sorted(found, reverse=True)]
+        with contextlib.suppress(OSError):  # missing, or hidden from us
+            found = sorted((root / folder).iterdir(), reverse=True)
+            names += [f"{folder}/{path.name}" for path in found]
     seen: dict[str, str] = {}
     for name in names:
         path = root / name
-        if path.name.removeprefix("python3").lstrip(".").isdigit() or path.name in {
-            "python3",
-            "platform-python",
-        }:
+        if _INTERPRETER.fullmatch(path.name):
             with contextlib.suppress(OSError):
                 seen.setdefault(str(path.resolve(strict=True)), str(path))
     return tuple(seen.values())

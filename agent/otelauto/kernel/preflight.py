@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from otelauto.errors import LoadError
 from otelauto.kernel.bpf import MapType, create_map
 from otelauto.kernel.distro import bcc_package, read_os_release
-from otelauto.kernel.headers import HeaderMode, find_kernel_headers
+from otelauto.kernel.headers import HeaderMode, find_kernel_headers, is_there
 from otelauto.kernel.loader import interpreters
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _check_bpf(root: Path, status: dict[str, str], number: int) -> Finding:
 def _check_types(root: Path, mode: HeaderMode, release: str) -> Finding:
     name = "kernel types"
     btf = root / "sys/kernel/btf/vmlinux"
-    if btf.exists() and mode != "kernel":
+    if is_there(btf) and mode != "kernel":
         return Finding(name, ok=True, why=f"{btf} is there: no kernel headers are needed")
     if mode == "bundled":
         return Finding(
@@ -263,14 +263,15 @@ def _check_types(root: Path, mode: HeaderMode, release: str) -> Finding:
 
 
 def _check_tracefs(root: Path) -> Finding:
+    name, loss = "tracefs", "static tracepoints cannot be used"
     place = _tracefs(root)
-    return Finding(
-        "tracefs",
-        ok=place is not None,
-        why=f"mounted at {place}" if place else "not mounted: static tracepoints cannot be used",
-        remedy="mount -t tracefs none /sys/kernel/tracing",
-        required=False,
-    )
+    if place is None:
+        why, remedy = f"not mounted: {loss}", "mount -t tracefs none /sys/kernel/tracing"
+    elif not os.access(place / "events", os.X_OK, effective_ids=True):
+        why, remedy = f"{place} is not readable: {loss}", "CAP_DAC_READ_SEARCH is needed"
+    else:
+        return Finding(name, ok=True, why=f"mounted at {place}", required=False)
+    return Finding(name, ok=False, why=why, remedy=remedy, required=False)
 
 
 def _check_perf_events(root: Path, status: dict[str, str]) -> Finding:
@@ -306,8 +307,13 @@ def _check_foreign_processes(status: dict[str, str]) -> Finding:
 
 def _tracefs(root: Path) -> Path | None:
     for place in ("sys/kernel/tracing", "sys/kernel/debug/tracing"):
-        if (root / place / "events").is_dir():
-            return root / place
+        try:
+            (root / place / "events").stat()
+        except PermissionError:  # it is there, and it is root's alone
+            pass
+        except OSError:
+            continue
+        return root / place
     return None
 
 

@@ -1,20 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
 from tests.unit.kernel.test_layout import blob
 
 from otelauto.kernel import preflight
 from otelauto.kernel.preflight import CAPABILITIES, check, import_bcc
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RELEASE = "6.1.0-9-amd64"
 ALL = frozenset(CAPABILITIES)
@@ -42,6 +42,23 @@ def root(tmp_path):
     (tmp_path / "sys/kernel/tracing/events").mkdir(parents=True)
     capabilities(tmp_path, ALL)
     return tmp_path
+
+
+@pytest.fixture
+def as_nobody():
+    """A context without root's rights."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give up its rights and take them back")
+
+    @contextlib.contextmanager
+    def unprivileged():
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return unprivileged
 
 
 def found(root: Path, **changes):
@@ -230,6 +247,27 @@ def test_a_missing_tracefs_is_a_finding_with_the_command_and_stops_nothing(root)
     assert "mount -t tracefs none /sys/kernel/tracing" == finding.remedy
 
 
+def test_a_tracefs_that_only_root_may_read_is_told_from_a_missing_one(root, as_nobody):
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path is below a folder of root's alone
+        host = Path(folder) / "host"
+        shutil.copytree(root, host)
+        Path(folder).chmod(0o755)
+        (host / "sys/kernel/tracing").chmod(0o700)
+        with as_nobody():
+            finding = found(host)["tracefs"]
+    assert (False, True) == (finding.ok, "is not readable" in finding.why)
+    assert "CAP_DAC_READ_SEARCH is needed" == finding.remedy
+
+
+def test_folders_that_are_hidden_from_us_are_findings_and_no_errors(root, as_nobody):
+    root.chmod(0)
+    with as_nobody():
+        findings = found(root)
+    root.chmod(0o700)
+    assert not findings["kernel types"].ok
+    assert not findings["capabilities"].ok
+
+
 def test_perf_events_need_a_capability(root):
     capabilities(root, {"CAP_BPF"})
     finding = found(root)["perf events"]
@@ -293,6 +331,33 @@ class TestLive:
             check=False,
         )
         assert "False True True" == done.stdout.strip(), done.stderr
+
+    def test_a_seccomp_filter_is_named(self):
+        """Case K2: as SystemCallFilter without bpf does it."""
+        code = """
+import ctypes, struct
+from otelauto.kernel import syscalls
+from otelauto.kernel.preflight import check
+libc = ctypes.CDLL(None)
+libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+number, _ = syscalls._numbers()
+# Load the number; if it is bpf's, EPERM, else allow (seccomp(2)).
+rules = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7fff0000)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *rule) for rule in rules))
+holder = ctypes.create_string_buffer(struct.pack("=H6xQ", 4, ctypes.addressof(program)))
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.addressof(holder), 0, 0) == 0
+print({one.name: (one.why, one.remedy) for one in check(bcc=None) if not one.ok})
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": "agent"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "a seccomp filter is active" in done.stdout, done.stderr
+        assert "add bpf and perf_event_open to SystemCallFilter" in done.stdout
 
     def test_dropped_capabilities_are_named(self):
         """Case K2: the privilege is really taken away."""
