@@ -57,6 +57,8 @@ def _config(site: Site, home: Path) -> str:
     affinity = f"worker_cpu_affinity 1{'0' * site.cpu};" if site.cpu >= 0 else ""
     log = f'access_log "{home}/access.log" counted;' if site.access_log else "access_log off;"
     upstream, app = _upstream(site)
+    takes_all = site.upstream and site.upstream_path == "/"
+    rest = "" if takes_all else 'location / { return 200 "ok\\n"; }'
     return f"""
 daemon off;
 # The test's directory is readable by root only.
@@ -88,7 +90,7 @@ http {{
         location = /empty {{ return 204; }}
         location /files/ {{ root "{home}"; }}
         {app}
-        location / {{ return 200 "ok\\n"; }}
+        {rest}
     }}
 }}
 """
