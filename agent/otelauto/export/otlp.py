@@ -99,8 +99,11 @@ class OtlpExporter:
         self._throttle = Throttle(clock)
         self._said: set[tuple[str, str]] = set()
         self._status = OtlpStatus()
-        self._stop = threading.Event()
-        self._turn = threading.Lock()  # one export at a time, and none while settings change
+        self._wake = threading.Event()
+        self._stopping = False
+        self._swap = threading.Lock()
+        self._next: tuple[OtlpSettings, Transport] | None = None
+        self._turn = threading.Lock()  # one export at a time
         self._failures = 0
         self._thread: threading.Thread | None = None
         self._settings = settings
@@ -125,7 +128,8 @@ class OtlpExporter:
             the receiver does not answer; the thread is a daemon and holds nobody up.
         """
         deadline = self._clock() + timeout_seconds
-        self._stop.set()
+        self._stopping = True
+        self._wake.set()
         accepted = False
         if self._turn.acquire(timeout=max(0.0, timeout_seconds)):
             try:
@@ -141,23 +145,36 @@ class OtlpExporter:
     def reconfigure(self, settings: OtlpSettings) -> None:
         """Use other settings from the next export on; what is owed stays owed.
 
+        Returns at once, also while a request waits for its answer. The pause of a failure, however
+        long the receiver asked for, ends: the next export is one interval from now.
+
         Raises:
             ExportError: they cannot work; the ones in use stay.
         """
         transport = self._connected(settings)
-        with self._turn:
-            old, self._transport = self._transport, transport
-            if settings.temporality != self._settings.temporality:
-                self._delta = Delta(_DELTA_KINDS[settings.temporality])
-            self._settings = settings
-            self._failures = 0
-        old.close()
+        with self._swap:
+            replaced, self._next = self._next, (settings, transport)
+        if replaced is not None:
+            replaced[1].close()
+        self._wake.set()
 
     def export(self, *, timeout_seconds: float | None = None) -> bool:
         """Collect and send now, once; whether everything was accepted."""
         with self._turn:
             limit = timeout_seconds or self._settings.timeout_seconds
             return self._export_all(time_limit_seconds=limit).accepted
+
+    def _adopt(self) -> None:
+        with self._swap:
+            following, self._next = self._next, None
+        if following is None:
+            return
+        old, self._transport = self._transport, following[1]
+        if following[0].temporality != self._settings.temporality:
+            self._delta = Delta(_DELTA_KINDS[following[0].temporality])
+        self._settings = following[0]
+        self._failures = 0
+        old.close()
 
     def _connected(self, settings: OtlpSettings) -> Transport:
         agent = f"otelauto/{self._version or '0'}"
@@ -182,23 +199,25 @@ class OtlpExporter:
         return transport
 
     def _run(self) -> None:
-        interval = self._settings.interval_seconds
-        tick = self._clock() + interval
-        due = tick
-        while not self._stop.wait(max(0.0, due - self._clock())):
+        tick = due = self._clock() + self._settings.interval_seconds
+        while True:
+            woken = self._wake.wait(max(0.0, due - self._clock()))
             with self._turn:
-                if self._stop.is_set():
+                if self._stopping:
                     return
-                outcome = self._export_all(time_limit_seconds=self._settings.timeout_seconds)
+                self._adopt()
                 interval = self._settings.interval_seconds
+                if woken:
+                    self._wake.clear()
+                    tick = due = self._clock() + interval
+                    continue
+                outcome = self._export_all(time_limit_seconds=self._settings.timeout_seconds)
             now = self._clock()
             if outcome.retryable:
                 due = now + self._pause_seconds(outcome)
                 continue
             # The grid stays where it was: an export that takes long does not shift the next one.
             tick += interval * max(1, 1 + int((now - tick) // interval))
-            if not now < tick <= now + interval:
-                tick = now + interval  # the interval was changed, or the machine slept
             due = tick
 
     def _pause_seconds(self, outcome: Outcome) -> float:
@@ -211,6 +230,7 @@ class OtlpExporter:
         """One collection in as many requests as it needs; the first failure ends it."""
         from otelauto.export._otlp_data import metrics_data  # noqa: PLC0415 - loads the SDK
 
+        self._adopt()
         deadline = self._clock() + time_limit_seconds
         kinds = _DELTA_KINDS[self._settings.temporality]
         outcome = Outcome()

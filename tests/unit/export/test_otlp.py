@@ -298,3 +298,22 @@ def test_threads_end_with_the_exporter(rich):
         one.start()
         one.shutdown()
     assert not [t for t in threading.enumerate() if t.name == "otlp-metrics"]
+
+
+def test_reconfigure_neither_waits_for_a_silent_receiver_nor_for_its_retry_after(rich):
+    with (
+        OtlpHttpReceiver(Answer(503, retry_after_seconds=3000)) as refusing,
+        OtlpHttpReceiver(Answer(silent=True)) as silent,
+        OtlpHttpReceiver() as good,
+    ):
+        one = exporter(refusing, "http/protobuf", lambda: rich, interval_seconds=0.05)
+        one.start()
+        refusing.wait_for_requests(1)
+        begin = time.monotonic()
+        quick = {"interval_seconds": 0.05, "timeout_seconds": 0.5}
+        one.reconfigure(settings(silent, "http/protobuf", **quick))
+        silent.wait_for_requests(1)
+        one.reconfigure(settings(good, "http/protobuf", **quick))
+        assert time.monotonic() - begin < 0.5
+        good.wait_for_requests(1)
+        one.shutdown()
