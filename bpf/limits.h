@@ -82,11 +82,14 @@
 	 ABOVE(ns, 2500000000) + ABOVE(ns, 5000000000) + ABOVE(ns, 7500000000) + \
 	 ABOVE(ns, 10000000000))
 #endif
-#ifndef SIZE_BUCKET
-#define SIZE_BUCKET(bytes) \
+#ifndef REQUEST_SIZE_BUCKET
+#define REQUEST_SIZE_BUCKET(bytes) \
 	(ABOVE(bytes, 0) + ABOVE(bytes, 32) + ABOVE(bytes, 64) + ABOVE(bytes, 128) + \
 	 ABOVE(bytes, 256) + ABOVE(bytes, 512) + ABOVE(bytes, 1024) + ABOVE(bytes, 2048) + \
 	 ABOVE(bytes, 4096) + ABOVE(bytes, 8192))
+#endif
+#ifndef RESPONSE_SIZE_BUCKET
+#define RESPONSE_SIZE_BUCKET(bytes) REQUEST_SIZE_BUCKET(bytes)
 #endif
 
 #endif

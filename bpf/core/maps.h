@@ -64,6 +64,11 @@ BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 // Index enum jump. Filled by the agent.
 BPF_PROG_ARRAY(jumps, 8);
 
+// Never used: the loader compares the layouts of records that no map holds with what the agent expects.
+BPF_TABLE("array", u32, struct event_process, abi_event_process, 1);
+BPF_TABLE("array", u32, struct event_listen, abi_event_listen, 1);
+BPF_TABLE("array", u32, struct event_path, abi_event_path, 1);
+
 // Keys of 32 bits are written as 64: a stack slot of which only half is written counts as still in use, and
 // the verifier tells states apart by what an earlier use has left there.
 

@@ -60,8 +60,8 @@ static __always_inline void red_add(struct finished *done)
 	if (!value)
 		return;
 	duration = DURATION_BUCKET(done->duration_ns);
-	request = SIZE_BUCKET(done->request_bytes);
-	response = SIZE_BUCKET(done->response_bytes);
+	request = REQUEST_SIZE_BUCKET(done->request_bytes);
+	response = RESPONSE_SIZE_BUCKET(done->response_bytes);
 	fine = fine_bucket(done->duration_ns);
 	OPAQUE(duration);
 	OPAQUE(request);

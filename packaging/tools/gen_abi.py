@@ -187,6 +187,14 @@ def render() -> str:
     out += ["#: Help texts of the counters.", "COUNT_HELP: Final = {"]
     out += [f'    Count.{k.removeprefix("COUNT_")}: "{v}",' for k, v in comments_of(raw, "count").items()]
     out += ["}", ""]
+    out += [
+        "#: Keys and values that are plain numbers, and the key of the kernel's map methods.",
+        'U32 = Struct("=I")',
+        'U64 = Struct("=Q")',
+        'METHOD_TEXT = Struct(f"={METHOD_BYTES}s")',
+        "",
+        "",
+    ]
     for name in all_structs:
         out += render_struct(name, all_structs)
     out += ["#: Size of every struct, for the handshake at load time.", "SIZES: Final = {"]

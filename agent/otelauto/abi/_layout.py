@@ -6,7 +6,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-ABI_SHA256: Final = "7bf16efaf4d27f54020812db2ecbd80f4c45095ebbd1bc001439f61ad911748e"
+ABI_SHA256: Final = "d77ddfb52fd5074db0f13d15b6722de6ade01653ff847706313a065d976ca118"
 
 PATH_BYTES: Final = 256
 DURATION_BUCKETS: Final = 24
@@ -90,7 +90,7 @@ class Fault(IntEnum):
 class Count(IntEnum):
     """enum count."""
 
-    EXCHANGES = 0
+    RESPONSE_UNSEEN = 0
     SERIES_OVERFLOW = 1
     SERIES_LOST = 2
     PAYLOAD_FAULT = 3
@@ -107,6 +107,7 @@ class Count(IntEnum):
     TLS_CONNECTION = 14
     HTTP2_CONNECTION = 15
     TUNNEL = 16
+    SCRATCH_LOST = 17
     MAX = 32
 
 
@@ -148,7 +149,7 @@ class Route(IntEnum):
 
 #: Help texts of the counters.
 COUNT_HELP: Final = {
-    Count.EXCHANGES: "exchanges counted in the aggregate",
+    Count.RESPONSE_UNSEEN: "exchanges whose response could not be read (io_uring, 32-bit code)",
     Count.SERIES_OVERFLOW: "exchanges counted under the overflow series: the aggregate is full",
     Count.SERIES_LOST: "exchanges that even the overflow series could not take",
     Count.PAYLOAD_FAULT: "user memory that could not be read",
@@ -165,7 +166,14 @@ COUNT_HELP: Final = {
     Count.TLS_CONNECTION: "connections of targets that speak TLS and cannot be read",
     Count.HTTP2_CONNECTION: "connections of targets that speak HTTP/2 and are not read yet",
     Count.TUNNEL: "connections that left HTTP by 101 or CONNECT",
+    Count.SCRATCH_LOST: "operations whose working memory was taken over half-way",
 }
+
+#: Keys and values that are plain numbers, and the key of the kernel's map methods.
+U32 = Struct("=I")
+U64 = Struct("=Q")
+METHOD_TEXT = Struct(f"={METHOD_BYTES}s")
+
 
 #: struct target, 8 bytes.
 TARGET = Struct("=II")
@@ -347,19 +355,17 @@ RED_VALUE_SLICES: Final = {
 }
 
 
-#: struct options, 16 bytes.
-OPTIONS = Struct("=QI4x")
+#: struct options, 8 bytes.
+OPTIONS = Struct("=I4x")
 OPTIONS_OFFSETS: Final = {
-    "route_seed": 0,
-    "events": 8,
-    "_pad": 12,
+    "events": 0,
+    "_pad": 4,
 }
 
 
 class Options(NamedTuple):
     """struct options, in the order of OPTIONS."""
 
-    route_seed: int
     events: int
 
 
@@ -452,7 +458,7 @@ SIZES: Final = {
     "route_hit": 8,
     "red_key": 48,
     "red_value": 472,
-    "options": 16,
+    "options": 8,
     "event_header": 16,
     "event_process": 32,
     "event_listen": 24,
