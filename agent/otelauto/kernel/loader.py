@@ -29,6 +29,7 @@ from otelauto.kernel.diagnosis import (
     keep_log,
     layout_differences,
     parse_answer,
+    verifier_excerpt,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Loaded:
     Attributes:
         programs: descriptor by name.
         maps: by name.
-        refused: reason by name, for optional programs.
+        refused: the verifier's last words by name, for optional programs.
         seconds: wall time of the whole load.
         stages: seconds by stage, as the child measured them.
         log: what clang and the verifier printed.
@@ -314,7 +315,9 @@ def _accept(
         maps={
             name: map_info(fd) for name, fd in zip(answer.maps, descriptors[count:], strict=True)
         },
-        refused=answer.refused,
+        refused={
+            name: verifier_excerpt(log, name) or reason for name, reason in answer.refused.items()
+        },
         stages=answer.seconds,
         log=log,
         bcc=answer.bcc,
