@@ -183,8 +183,7 @@ class RoutesOfService:
         order = LearnedOrder(_LEARNED)
         learned: list[Entry] = []
         for shape in () if learner is None else learner.learned.routes:
-            guards, entry = self._entries(order, shape, rules.placeholder)
-            learned += [*guards, entry]
+            learned += self._entries(order, shape, rules.placeholder)
         full = learner is not None and learner.full
         automaton, closed = self._compiled(configured, learned, full=full)
         self.rules = rules
@@ -236,7 +235,7 @@ class RoutesOfService:
         if learner is None or self._closed:
             return
         for shape in shapes:
-            guards, entry = self._entries(self._order, shape, self.rules.placeholder)
+            *guards, entry = self._entries(self._order, shape, self.rules.placeholder)
             try:
                 self._guard(guards)
                 if shape.rest:
@@ -251,12 +250,11 @@ class RoutesOfService:
             self._close_learning()
 
     def _guard(self, guards: Iterable[Entry]) -> None:
-        """Puts guards into force as long as there is plenty of room."""
+        """Puts a guard into force if there is plenty of room."""
         with contextlib.suppress(RoutesRefusedError):
-            for guard in guards:
-                if not self._has_room_for_guards:
-                    return
-                self._backlog.append(self._automaton.add(guard))
+            self._backlog += [
+                self._automaton.add(guard) for guard in guards if self._has_room_for_guards
+            ]
 
     def _close_learning(self) -> None:
         """Gives all paths that no route matches to `other`; for want of steps, to the wildcard."""
@@ -273,9 +271,7 @@ class RoutesOfService:
         self._unreachable += [*old.take_unreachable(), *old.steps]
         self._backlog.append(Update(tuple(automaton.steps.items()), automaton.root))
 
-    def _entries(
-        self, order: LearnedOrder, shape: Shape, placeholder: str
-    ) -> tuple[list[Entry], Entry]:
+    def _entries(self, order: LearnedOrder, shape: Shape, placeholder: str) -> tuple[Entry, ...]:
         name = shape_name(shape, placeholder)
         return order.entries(shape, name=name, route=self._id(name))
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from otelauto.abi._layout import Route, RouteEdge, RouteStep
+from otelauto.routes._trie import Accept, Entry, Trie, TrieNode, best
 from otelauto.routes.steps import (
     ANY_SEGMENT,
     RoutesRefusedError,
@@ -34,43 +35,14 @@ from otelauto.routes.steps import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from otelauto.routes.pattern import Pattern, Segments
+    from otelauto.routes.pattern import Segments
 
 __all__ = ["MAX_NODES", "Automaton", "Entry"]
 
 #: States of one service's automaton.
 MAX_NODES = 8192
 
-#: The smaller wins.
-Priority = tuple[int, ...]
-_Accept = tuple[Priority, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A pattern in an automaton.
-
-    Attributes:
-        priority: of the entries that match a path the one with the smallest gives the route.
-        route: the route's id.
-    """
-
-    pattern: Pattern
-    priority: Priority
-    route: int
-
-
-@dataclass(eq=False, slots=True)
-class _TrieNode:
-    """A prefix of patterns. Compared by identity."""
-
-    literal: dict[int, _TrieNode] = field(default_factory=dict)
-    any: _TrieNode | None = None
-    end: _Accept | None = None
-    rest: _Accept | None = None
-
-
-_StateKey = tuple[frozenset[_TrieNode], "_Accept | None"]
+_StateKey = tuple[frozenset[TrieNode], "Accept | None"]
 
 
 @dataclass(eq=False, slots=True)
@@ -85,16 +57,12 @@ class _State:
     def edge(self) -> RouteEdge:
         """The value of every edge that leads here."""
         nodes, rest = self.key
-        best = _best([rest, *(node.end for node in nodes)])
+        end = best([rest, *(node.end for node in nodes)])
         return RouteEdge(
             node=self.node if self.out else 0,
-            route=best[1] if best else Route.NONE,
+            route=end[1] if end else Route.NONE,
             rest=rest[1] if rest else Route.NONE,
         )
-
-
-def _best(candidates: Iterable[_Accept | None]) -> _Accept | None:
-    return min((accept for accept in candidates if accept is not None), default=None)
 
 
 class Automaton:
@@ -128,18 +96,18 @@ class Automaton:
         self._budget = budget or StepBudget()
         self._max_nodes = max_nodes
         self._hash_segment = hash_segment
-        self._hashes: dict[int, bytes] = {}
-        self._trie = _TrieNode()
+        self._trie = Trie(lambda segment: hash_segment(segment, seed))
         self._states: dict[_StateKey, _State] = {}
-        self._containing: dict[_TrieNode, set[_State]] = {}
+        self._containing: dict[TrieNode, set[_State]] = {}
         self._steps: dict[RouteStep, RouteEdge] = {}
         self._put: list[tuple[RouteStep, RouteEdge]] = []
         self._unreachable: list[RouteStep] = []
         self.entries: list[Entry] = []
         for entry in entries:
-            self._insert(entry)
+            self._trie.insert(entry)
+            self.entries.append(entry)
         fresh: dict[_StateKey, _State] = {}
-        self._root = self._state(frozenset({self._trie}), None, fresh)
+        self._root = self._state(frozenset({self._trie.root}), None, fresh)
         self._budget.take(sum(len(state.out) for state in fresh.values()))
         self._commit(fresh)
         self.root = self._root.edge()
@@ -182,17 +150,18 @@ class Automaton:
         """
         if entry.pattern.rest:
             raise ValueError("a trailing wildcard changes every state below it: compile anew")
-        parent, undo = self._insert(entry)
-        affected = sorted(self._containing.get(parent, ()), key=lambda state: state.node)
+        insertion = self._trie.insert(entry)
+        containing = (self._containing.get(node, set()) for node in insertion.touched)
+        affected = sorted(set().union(*containing), key=lambda state: state.node)
         fresh: dict[_StateKey, _State] = {}
         try:
             grown = [(state, self._expanded(state.key, fresh)) for state in affected]
             added = sum(len(out) - len(state.out) for state, out in grown)
             self._budget.take(added + sum(len(state.out) for state in fresh.values()))
         except RoutesRefusedError:
-            undo()
-            self.entries.pop()
+            insertion.undo()
             raise
+        self.entries.append(entry)
         self._commit(fresh)
         for state, out in grown:
             self._link(state, out)
@@ -208,59 +177,11 @@ class Automaton:
         steps, self._unreachable = tuple(self._unreachable), []
         return steps
 
-    def _insert(self, entry: Entry) -> tuple[_TrieNode, Callable[[], None]]:
-        """Puts an entry into the trie.
-
-        Returns:
-            The deepest node that was there before, and what takes the entry out again.
-        """
-        hashes = [self._checked_hash(segment) for segment in entry.pattern.segments]
-        node = deepest = self._trie
-        undo: Callable[[], None] | None = None
-        for key in hashes:
-            child = node.any if key == ANY_SEGMENT else node.literal.get(key)
-            if child is None:
-                child = _TrieNode()
-                if undo is None:
-                    undo = _removal(node, key)
-                if key == ANY_SEGMENT:
-                    node.any = child
-                else:
-                    node.literal[key] = child
-            elif undo is None:
-                deepest = child
-            node = child
-        accept = (entry.priority, entry.route)
-        before = (node.end, node.rest)
-        if entry.pattern.rest:
-            node.rest = _best([node.rest, accept])
-        else:
-            node.end = _best([node.end, accept])
-        self.entries.append(entry)
-
-        def restore() -> None:
-            node.end, node.rest = before
-            if undo is not None:
-                undo()
-
-        return deepest, restore
-
-    def _checked_hash(self, segment: bytes | None) -> int:
-        if segment is None:
-            return ANY_SEGMENT
-        key = self._hash_segment(segment, self._seed)
-        if self._hashes.setdefault(key, segment) != segment:
-            raise RoutesRefusedError(
-                f"the route segments {segment!r} and {self._hashes[key]!r} have the same hash",
-                hint="restart otelauto: it draws another seed",
-            )
-        return key
-
     def _state(
-        self, nodes: frozenset[_TrieNode], passed: _Accept | None, fresh: dict[_StateKey, _State]
+        self, nodes: frozenset[TrieNode], passed: Accept | None, fresh: dict[_StateKey, _State]
     ) -> _State:
         """The state of a set of nodes; a new one is made with all that follows it."""
-        key = (nodes, _best([passed, *(node.rest for node in nodes)]))
+        key = (nodes, best([passed, *(node.rest for node in nodes)]))
         state = self._states.get(key) or fresh.get(key)
         if state is None:
             if len(self._states) + len(fresh) >= self._max_nodes:
@@ -327,13 +248,3 @@ class Automaton:
             self._unreachable.append(step)
             target.into.discard((state.node, segment))
             self._drop_if_unreachable(target)
-
-
-def _removal(node: _TrieNode, key: int) -> Callable[[], None]:
-    def remove() -> None:
-        if key == ANY_SEGMENT:
-            node.any = None
-        else:
-            del node.literal[key]
-
-    return remove

@@ -44,11 +44,11 @@ class LearnedOrder:
         self._sequence = 0
         self._guarded: dict[Prefix, int] = {}
 
-    def entries(self, shape: Shape, *, name: str, route: int) -> tuple[list[Entry], Entry]:
+    def entries(self, shape: Shape, *, name: str, route: int) -> tuple[Entry, ...]:
         """What a newly learned route adds.
 
         Returns:
-            The guards, which must be in force before the route is, and the route.
+            The route, and before it the guard that must be in force when the route comes.
         """
         age = self._sequence
         self._sequence += 1
@@ -56,16 +56,19 @@ class LearnedOrder:
         guarded_since = self._guarded_since(shape)
         if guarded_since is not None:
             priority = (self._rank, guarded_since, _LEARNED_GUARDED, age)
-            return [], Entry(pattern, priority, route)
+            return (Entry(pattern, priority, route),)
         entry = Entry(pattern, (self._rank, age, _LEARNED), route)
         if shape.rest or not shape.segments or shape.segments[-1] is not None:
-            return [], entry
+            return (entry,)
         prefix = shape.segments[:-1]
         self._guarded[prefix] = age
-        words = GUARDED if prefix else GUARDED_AT_ROOT
-        guard = (self._rank, age, _GUARD)
-        guarded = (Pattern((*prefix, word), rest=False, name="") for word in words)
-        return [Entry(pattern, guard, Route.NONE) for pattern in guarded], entry
+        guard = Entry(
+            Pattern(prefix, rest=False, name=""),
+            (self._rank, age, _GUARD),
+            Route.NONE,
+            choices=GUARDED if prefix else GUARDED_AT_ROOT,
+        )
+        return guard, entry
 
     def _guarded_since(self, shape: Shape) -> int | None:
         """The age of the oldest guard that keeps the paths of a route."""

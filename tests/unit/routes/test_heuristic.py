@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otelauto.routes.heuristic import Kind, classify, is_api_root
@@ -218,11 +218,13 @@ def test_random_tokens_fold(alphabet, length):
     assert folded >= 0.97 * len(tokens)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.one_of(st.none(), st.binary(max_size=300)))
 def test_no_bytes_raise_and_equal_ones_are_judged_equally(segment, parent):
     assert classify(segment, parent) is classify(segment, parent)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=60), st.one_of(st.none(), st.text(max_size=60)))
 def test_no_text_raises(segment, parent):
     kind = classify(

@@ -218,13 +218,13 @@ def follow(pupil, paths):
     return pupil.learned
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(PATHS)
 def test_the_same_paths_in_the_same_order_give_the_same_routes(paths):
     assert follow(learner(), paths) == follow(learner(), paths)
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(PATHS, PATHS)
 def test_a_learner_continues_where_the_saved_one_stopped(before, after):
     first = learner()
@@ -234,7 +234,7 @@ def test_a_learner_continues_where_the_saved_one_stopped(before, after):
     assert follow(first, after) == follow(second, after)
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(PATHS, PATHS)
 def test_a_decision_is_never_taken_back(before, after):
     pupil = learner()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otelauto.errors import ConfigError
@@ -107,6 +107,7 @@ def test_a_label_shows_what_cannot_be_printed_percent_encoded(segment, text):
     assert text == printable(segment)
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_a_label_is_always_valid_and_printable_unicode(segment):
     text = printable(segment)
@@ -115,6 +116,7 @@ def test_a_label_is_always_valid_and_printable_unicode(segment):
     assert text.isprintable()
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_pattern_or_a_config_error(text):
     try:

@@ -7,7 +7,7 @@ import os
 import stat
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otelauto.routes import store as module
@@ -189,6 +189,7 @@ def test_too_much_is_not_stored(store, tmp_path, warnings):
     assert "too large" in warnings[0]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_no_content_of_a_file_raises(tmp_path_factory, content):
     directory = tmp_path_factory.mktemp("hostile")
