@@ -35,7 +35,7 @@ demo: $(STAMPS)/demo ## Show it: a live table of a small application, or of PORT
 	@$(BIN)/python -m tests.demo.demo --seconds $(SECONDS_SHOWN) $(if $(PORT),--port $(PORT))
 
 test: $(STAMPS)/setup $(STAMPS)/setup-test ## Run all tests (those with eBPF need root)
-	@$(BIN)/pytest -q $(PYTEST_ARGS)
+	@$(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(STAMPS)/setup $(STAMPS)/setup-test ## Check style, types, the C contract and the sources' manners
 	@$(BIN)/ruff check .

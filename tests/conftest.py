@@ -14,11 +14,14 @@ import pytest
 from tests.live.gate import live_reason, program_reason
 from tests.live.leftovers import leftovers, observe
 from tests.load.generator import build_loadgen
+from tests.servers.agent import start_agent
 from tests.servers.process import Supervisor, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.servers.agent import Agent
 
 SUPERVISORS = pytest.StashKey[list[Supervisor]]()
 live_reason_once = functools.cache(live_reason)
@@ -112,3 +115,17 @@ def loadgen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if reason := program_reason("gcc"):
         cannot_run(reason)
     return build_loadgen(tmp_path_factory.mktemp("loadgen"))
+
+
+@pytest.fixture
+def agent_on(
+    supervisor: Supervisor, tmp_path: Path, ports: Callable[[], int]
+) -> Callable[..., Agent]:
+    """agent_on(8080, 9000): a ready agent on what listens on these ports; more= adds YAML lines."""
+
+    def start(*selected: int, more: str = "", env: dict[str, str] | None = None) -> Agent:
+        text = ",".join(str(port) for port in selected)
+        config = f'discovery:\n  instrument:\n    - open_ports: "{text}"\n{more}'
+        return start_agent(supervisor, tmp_path, config, metrics_port=ports(), env=env)
+
+    return start
