@@ -17,7 +17,7 @@ from otelauto.discovery.sockets import SocketTables, socket_inodes
 from otelauto.model import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -224,7 +224,7 @@ class ProcessView:
         return parse_cmdline(self.read("cmdline", MAX_CMDLINE_BYTES))
 
     @cached_property
-    def environ(self) -> dict[str, str]:
+    def environ(self) -> Mapping[str, str]:
         """The variables of ENVIRONMENT that it was started with."""
         return otel_variables(self._blocks("environ", MAX_ENVIRON_BYTES))
 
@@ -244,6 +244,16 @@ class ProcessView:
         except OSError as error:
             self._note("fd", error)
             return frozenset()
+
+    def recall(self, process: Process) -> None:
+        """Takes what was read of this same process earlier, unless it runs another program now.
+
+        A server that changes its folder or its title after its start keeps its name that way.
+        """
+        if (self.stat.start_ticks, self.exe) == (process.start_ticks, process.exe):
+            self.__dict__["cmdline"] = process.cmdline
+            self.__dict__["environ"] = process.environ
+            self.__dict__["cwd"] = process.cwd
 
     def know_ports(self, ports: frozenset[int]) -> None:
         """Takes the ports as known, instead of reading descriptors and socket tables."""

@@ -171,8 +171,6 @@ class Watch:
         with view:
             changes: list[Change] = []
             old = self._records.get(pid)
-            if old and view.stat.exiting:
-                return self._remove(pid)
             if old and old.target.process.start_ticks != view.stat.start_ticks:
                 changes += self._remove(pid)
                 old = None
@@ -180,6 +178,7 @@ class Watch:
                 # Ports are forgotten only by execve: a target outlives the closing of its port.
                 heard |= old.target.process.listen_ports
                 view.know_ports(heard)
+                view.recall(old.target.process)
             new = self._judge(view, old, heard)
             if new is None and old and self._stays(view, old, reason=reason, heard=heard):
                 new = self._continued(view, old, heard)
@@ -306,7 +305,10 @@ class Watch:
         if old and old.target.process.start_ticks != view.stat.start_ticks:
             changes += self._remove(view.pid)
             old = None
-        heard = old.target.process.listen_ports if old else _NOTHING_HEARD
+        heard = _NOTHING_HEARD
+        if old:
+            heard = old.target.process.listen_ports
+            view.recall(old.target.process)
         new = self._judge(view, old, heard, parents=parents)
         if new is None:
             unselected.setdefault(view.stat.parent, []).append(view.pid)
@@ -342,8 +344,11 @@ class Watch:
         with view:
             if not self._decider.may_inherit(view, source.target.process.exe, _NOTHING_HEARD):
                 return None
+            old = self._records.get(pid)
+            if old:
+                view.recall(old.target.process)
             new = self._continued(view, source)
-        return None if new is None else self._settle(pid, self._records.get(pid), new)
+        return None if new is None else self._settle(pid, old, new)
 
     def _notice(self, target: Target, named: Named) -> None:
         name = target.service.name

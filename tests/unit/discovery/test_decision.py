@@ -69,16 +69,14 @@ def test_reason_against_is_the_one_that_decides(fake, fields, selectors, exclude
 
 
 def test_agent_and_all_it_started_are_never_selected(fake):
-    fake.add(OWN, "/usr/bin/python3", cmdline=["python3", "x"], parent=1)
+    fake.add(300, "/bin/supervisor", parent=1)
+    fake.add(OWN, "/usr/bin/python3", cmdline=["python3", "x"], parent=300)
     fake.add(501, "/usr/bin/python3", cmdline=["python3", "loader"], parent=OWN)
     fake.add(502, "/usr/bin/clang", parent=501)
-    fake.add(503, "/bin/x", parent=1)
-    assert [verdict(fake, pid, *EVERY).match is None for pid in (OWN, 501, 502, 503)] == [
-        True,
-        True,
-        True,
-        False,
-    ]
+    fake.add(503, "/bin/x", parent=300)
+    selected = [pid for pid in (OWN, 501, 502, 503, 300) if verdict(fake, pid, *EVERY).match]
+    assert selected == [503, 300]
+    assert verdict(fake, 501, *EVERY).reason == "it is the agent itself or was started by it"
 
 
 def test_processes_whose_parents_run_in_a_circle_end_the_search(fake):

@@ -198,6 +198,33 @@ def test_closed_port_ends_no_target(fake, watching):
     assert {42} == pids(watch)
 
 
+def test_closed_port_takes_no_name_away(fake, watching):
+    watch = watching(EVERY, Selector(open_ports=((80, 80),), name="web"))
+    fake.add(42, "/bin/server", ports=[80])
+    watch.initial_scan()
+    fake.close_ports()
+    assert watch.handle(ListenEvent(42, 7000)) == []
+    (target,) = watch.targets()
+    assert ("web", frozenset({80, 7000})) == (target.service.name, target.process.listen_ports)
+
+
+def test_server_that_changes_its_folder_and_title_keeps_its_name(fake, watching):
+    """Daemons go to / after their start; nothing that happens later may split their series."""
+    watch = watching(Selector(exe_path=("python3",)))
+    fake.add(42, "/usr/bin/python3", cmdline=["python3", "app.py"], cwd="/srv/shop", start=5)
+    (added,) = watch.handle(ExecEvent(42))
+    fake.add(43, "/usr/bin/python3", cmdline=["python3", "app.py"], cwd="/", parent=42, start=6)
+    watch.handle(ForkEvent(43, 42, 1))
+    fake.add(42, "/usr/bin/python3", cmdline=["shop: master"], cwd="/", start=5, ports=[80])
+    assert watch.handle(ListenEvent(42, 80)) == []
+    assert watch.rescan() == []
+    assert watch.reselect(Selection([Selector(exe_path=("*/python3",))])) == []
+    assert {"shop"} == {target.service.name for target in watch.targets()}
+    assert added.target.service == watch.targets()[0].service
+    (change, _) = watch.reselect(Selection([Selector(every_process=True, name="new")]))
+    assert (change.before.service.name, change.target.service.name) == ("shop", "new")
+
+
 def test_second_port_may_rename_the_service(fake, watching):
     watch = watching(EVERY, Selector(open_ports=((80, 80),), name="web"))
     fake.add(42, "/bin/server")
@@ -332,6 +359,10 @@ def test_burst_of_execs_reads_the_socket_tables_once(fake, watching, monkeypatch
     watch.handle(ListenEvent(100, 80))
     for pid in range(101, 150):
         watch.handle(ExecEvent(pid))
+    assert (opened.count("net/tcp"), opened.count("net/tcp6")) == (1, 1)
+    # what a target listens on besides is known from the events alone
+    watch.handle(ListenEvent(41, 80))
+    watch.handle(ListenEvent(41, 7000))
     assert (opened.count("net/tcp"), opened.count("net/tcp6")) == (1, 1)
 
 
