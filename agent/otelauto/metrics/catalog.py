@@ -11,7 +11,6 @@ A unit in braces counts things and leaves no trace in the Prometheus name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from otelauto.model import Attributes, Metric
 
@@ -84,53 +83,41 @@ class KernelCount:
     help: str
 
 
-def _metric(
-    name: str,
-    kind: Literal["histogram", "counter", "updown", "gauge"],
-    *,
-    unit: str,
-    description: str,
-) -> Metric:
-    return Metric(name=name, kind=kind, unit=unit, description=description)
+def _histogram(name: str, unit: str, *, text: str) -> Metric:
+    return Metric(name, "histogram", unit, text)
+
+
+def _counter(name: str, unit: str, *, text: str) -> Metric:
+    return Metric(name, "counter", unit, text)
+
+
+def _updown(name: str, unit: str, *, text: str) -> Metric:
+    return Metric(name, "updown", unit, text)
+
+
+def _gauge(name: str, unit: str, *, text: str) -> Metric:
+    return Metric(name, "gauge", unit, text)
 
 
 # --- HTTP: https://opentelemetry.io/docs/specs/semconv/http/http-metrics/ (stable) ---------------
 
-HTTP_SERVER_DURATION = _metric(
-    "http.server.request.duration",
-    "histogram",
-    unit="s",
-    description="Duration of HTTP server requests.",
+HTTP_SERVER_DURATION = _histogram(
+    "http.server.request.duration", "s", text="Duration of HTTP server requests."
 )
-HTTP_SERVER_REQUEST_SIZE = _metric(
-    "http.server.request.body.size",
-    "histogram",
-    unit="By",
-    description="Size of HTTP server request bodies.",
+HTTP_SERVER_REQUEST_SIZE = _histogram(
+    "http.server.request.body.size", "By", text="Size of HTTP server request bodies."
 )
-HTTP_SERVER_RESPONSE_SIZE = _metric(
-    "http.server.response.body.size",
-    "histogram",
-    unit="By",
-    description="Size of HTTP server response bodies.",
+HTTP_SERVER_RESPONSE_SIZE = _histogram(
+    "http.server.response.body.size", "By", text="Size of HTTP server response bodies."
 )
-HTTP_CLIENT_DURATION = _metric(
-    "http.client.request.duration",
-    "histogram",
-    unit="s",
-    description="Duration of HTTP client requests.",
+HTTP_CLIENT_DURATION = _histogram(
+    "http.client.request.duration", "s", text="Duration of HTTP client requests."
 )
-HTTP_CLIENT_REQUEST_SIZE = _metric(
-    "http.client.request.body.size",
-    "histogram",
-    unit="By",
-    description="Size of HTTP client request bodies.",
+HTTP_CLIENT_REQUEST_SIZE = _histogram(
+    "http.client.request.body.size", "By", text="Size of HTTP client request bodies."
 )
-HTTP_CLIENT_RESPONSE_SIZE = _metric(
-    "http.client.response.body.size",
-    "histogram",
-    unit="By",
-    description="Size of HTTP client response bodies.",
+HTTP_CLIENT_RESPONSE_SIZE = _histogram(
+    "http.client.response.body.size", "By", text="Size of HTTP client response bodies."
 )
 
 _HTTP_SERVER_ATTRIBUTES = (
@@ -146,75 +133,52 @@ _HTTP_CLIENT_ATTRIBUTES = tuple(sorted((*_HTTP_SERVER_ATTRIBUTES, "server.addres
 
 # --- what the agent watches ----------------------------------------------------------------------
 
-BUILD_INFO = _metric(
-    "otelauto.build.info",
-    "gauge",
-    unit="{info}",
-    description="Always 1; the attributes name the agent's build.",
+BUILD_INFO = _gauge(
+    "otelauto.build.info", "{info}", text="Always 1; the attributes name the agent's build."
 )
-START_TIME = _metric(
-    "otelauto.start.timestamp",
-    "gauge",
-    unit="s",
-    description="When the agent started, in seconds since the epoch.",
+START_TIME = _gauge(
+    "otelauto.start.timestamp", "s", text="When the agent started, in seconds since the epoch."
 )
-TARGETS = _metric(
-    "otelauto.targets",
-    "updown",
-    unit="{process}",
-    description="Processes that are instrumented now.",
-)
-INSTRUMENTATION_ERRORS = _metric(
+TARGETS = _updown("otelauto.targets", "{process}", text="Processes that are instrumented now.")
+INSTRUMENTATION_ERRORS = _counter(
     "otelauto.instrumentation.errors",
-    "counter",
-    unit="{error}",
-    description="Processes that were selected and could not be instrumented, by reason.",
+    "{error}",
+    text="Processes that were selected and could not be instrumented, by reason.",
 )
-SERIES = _metric(
-    "otelauto.series",
-    "updown",
-    unit="{series}",
-    description="Distinct series held in the kernel's aggregate.",
+SERIES = _updown(
+    "otelauto.series", "{series}", text="Distinct series held in the kernel's aggregate."
 )
-ROUTES_LEARNED = _metric(
+ROUTES_LEARNED = _updown(
     "otelauto.routes.learned",
-    "updown",
-    unit="{route}",
-    description="Routes that were learned from successful requests and are in use.",
+    "{route}",
+    text="Routes that were learned from successful requests and are in use.",
 )
-ROUTES_OVERFLOW = _metric(
+ROUTES_OVERFLOW = _counter(
     "otelauto.routes.overflow",
-    "counter",
-    unit="{route}",
-    description="Routes counted as other because the service has as many as it may have.",
+    "{route}",
+    text="Routes counted as other because the service has as many as it may have.",
 )
 
 # --- what the kernel programs counted ------------------------------------------------------------
 
-EXCHANGES = _metric(
+EXCHANGES = _counter(
     "otelauto.exchanges",
-    "counter",
-    unit="{exchange}",
-    description="HTTP exchanges seen, by outcome: aggregated (the sum of the series), overflow "
+    "{exchange}",
+    text="HTTP exchanges seen, by outcome: aggregated (the sum of the series), overflow "
     "(counted without its attributes) or lost.",
 )
-LOSSES = _metric(
+LOSSES = _counter(
     "otelauto.losses",
-    "counter",
-    unit="{event}",
-    description="What the kernel programs saw and could not follow, by cause.",
+    "{event}",
+    text="What the kernel programs saw and could not follow, by cause.",
 )
-CONNECTIONS_UNREAD = _metric(
+CONNECTIONS_UNREAD = _counter(
     "otelauto.connections.unread",
-    "counter",
-    unit="{connection}",
-    description="Connections of targets whose content is not HTTP/1 in clear, by protocol.",
+    "{connection}",
+    text="Connections of targets whose content is not HTTP/1 in clear, by protocol.",
 )
-RING_EVENTS_LOST = _metric(
-    "otelauto.ring.events.lost",
-    "counter",
-    unit="{event}",
-    description="Events that the full event ring could not take.",
+RING_EVENTS_LOST = _counter(
+    "otelauto.ring.events.lost", "{event}", text="Events that the full event ring could not take."
 )
 
 KERNEL_COUNTS: tuple[KernelCount, ...] = (
@@ -290,113 +254,82 @@ KERNEL_COUNTS: tuple[KernelCount, ...] = (
 
 # --- how the agent watches, and what that costs --------------------------------------------------
 
-HOOK_INFO = _metric(
-    "otelauto.hook.info",
-    "gauge",
-    unit="{info}",
-    description="Always 1; the attribute names the way of hooking in use.",
+HOOK_INFO = _gauge(
+    "otelauto.hook.info", "{info}", text="Always 1; the attribute names the way of hooking in use."
 )
-DEGRADED = _metric(
+DEGRADED = _gauge(
     "otelauto.degraded",
-    "gauge",
-    unit="{feature}",
-    description="1 for each optional feature that this host does not allow.",
+    "{feature}",
+    text="1 for each optional feature that this host does not allow.",
 )
-SELF_TEST_PASSED = _metric(
+SELF_TEST_PASSED = _gauge(
     "otelauto.selftest.passed",
-    "gauge",
-    unit="{result}",
-    description="1 if a known exchange was reported correctly at start, by way of hooking.",
+    "{result}",
+    text="1 if a known exchange was reported correctly at start, by way of hooking.",
 )
-BPF_PROGRAM_TIME = _metric(
+BPF_PROGRAM_TIME = _counter(
     "otelauto.bpf.program.time",
-    "counter",
-    unit="s",
-    description="Run time of the kernel programs, where the kernel measures it.",
+    "s",
+    text="Run time of the kernel programs, where the kernel measures it.",
 )
-BPF_PROGRAM_RUNS = _metric(
+BPF_PROGRAM_RUNS = _counter(
     "otelauto.bpf.program.runs",
-    "counter",
-    unit="{run}",
-    description="Runs of the kernel programs, where the kernel counts them.",
+    "{run}",
+    text="Runs of the kernel programs, where the kernel counts them.",
 )
-CPU_TIME = _metric(
-    "otelauto.cpu.time",
-    "counter",
-    unit="s",
-    description="CPU time of the agent's own process, by mode.",
-)
-MEMORY_USAGE = _metric(
-    "otelauto.memory.usage",
-    "updown",
-    unit="By",
-    description="Memory of the agent's own process, by kind (rss, pss).",
+CPU_TIME = _counter("otelauto.cpu.time", "s", text="CPU time of the agent's own process, by mode.")
+MEMORY_USAGE = _updown(
+    "otelauto.memory.usage", "By", text="Memory of the agent's own process, by kind (rss, pss)."
 )
 
 # --- exporters -----------------------------------------------------------------------------------
 
-EXPORT_SUCCESSES = _metric(
-    "otelauto.export.successes",
-    "counter",
-    unit="{request}",
-    description="Export requests that the receiver accepted.",
+EXPORT_SUCCESSES = _counter(
+    "otelauto.export.successes", "{request}", text="Export requests that the receiver accepted."
 )
-EXPORT_ERRORS = _metric(
-    "otelauto.export.errors",
-    "counter",
-    unit="{request}",
-    description="Export requests that failed, by reason.",
+EXPORT_ERRORS = _counter(
+    "otelauto.export.errors", "{request}", text="Export requests that failed, by reason."
 )
-EXPORT_RETRIES = _metric(
+EXPORT_RETRIES = _counter(
     "otelauto.export.retries",
-    "counter",
-    unit="{request}",
-    description="Export requests made again after a failure that may pass.",
+    "{request}",
+    text="Export requests made again after a failure that may pass.",
 )
-EXPORT_POINTS_DROPPED = _metric(
+EXPORT_POINTS_DROPPED = _counter(
     "otelauto.export.points.dropped",
-    "counter",
-    unit="{point}",
-    description="Data points that the receiver rejected or that were given up, by reason.",
+    "{point}",
+    text="Data points that the receiver rejected or that were given up, by reason.",
 )
-EXPORT_LAST_SUCCESS = _metric(
+EXPORT_LAST_SUCCESS = _gauge(
     "otelauto.export.last_success.timestamp",
-    "gauge",
-    unit="s",
-    description="When an export last succeeded, in seconds since the epoch.",
+    "s",
+    text="When an export last succeeded, in seconds since the epoch.",
 )
-SCRAPES = _metric(
+SCRAPES = _counter(
     "otelauto.scrapes",
-    "counter",
-    unit="{request}",
-    description="Requests answered by the Prometheus endpoint, by status code.",
+    "{request}",
+    text="Requests answered by the Prometheus endpoint, by status code.",
 )
 
 # --- configuration -------------------------------------------------------------------------------
 
-CONFIG_INFO = _metric(
+CONFIG_INFO = _gauge(
     "otelauto.config.info",
-    "gauge",
-    unit="{info}",
-    description="Always 1; the attribute is a hash of the configuration in use.",
+    "{info}",
+    text="Always 1; the attribute is a hash of the configuration in use.",
 )
-CONFIG_RELOADS = _metric(
-    "otelauto.config.reloads",
-    "counter",
-    unit="{reload}",
-    description="Reloads of the configuration, by outcome.",
+CONFIG_RELOADS = _counter(
+    "otelauto.config.reloads", "{reload}", text="Reloads of the configuration, by outcome."
 )
-CONFIG_LAST_RELOAD_SUCCESSFUL = _metric(
+CONFIG_LAST_RELOAD_SUCCESSFUL = _gauge(
     "otelauto.config.last_reload.successful",
-    "gauge",
-    unit="{result}",
-    description="1 if the last reload took effect, 0 if it was refused.",
+    "{result}",
+    text="1 if the last reload took effect, 0 if it was refused.",
 )
-CONFIG_LAST_SUCCESS = _metric(
+CONFIG_LAST_SUCCESS = _gauge(
     "otelauto.config.last_success.timestamp",
-    "gauge",
-    unit="s",
-    description="When the configuration in use was read, in seconds since the epoch.",
+    "s",
+    text="When the configuration in use was read, in seconds since the epoch.",
 )
 
 HTTP_METRICS: tuple[Entry, ...] = (

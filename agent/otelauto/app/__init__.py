@@ -1,0 +1,1 @@
+"""The agent put together: the only package that knows all the others."""
