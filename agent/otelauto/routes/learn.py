@@ -319,12 +319,12 @@ class HeuristicLearner:
 
     def _fold_crowded(self, level: list[_Candidate], depth: int) -> None:
         """Folds the parents that would have too many names with the new ones at this depth."""
-        new: dict[Prefix, dict[bytes, set[Segments]]] = {}
+        new: dict[Prefix, dict[bytes, set[Prefix]]] = {}
         for candidate in level:
             prefix, segment = tuple(candidate.decided), candidate.path[depth]
             if self._settled_token(prefix, segment, candidate.kinds[depth]) is False:
                 tails = new.setdefault(prefix, {}).setdefault(segment, set())
-                tails.add(candidate.path[depth + 1 :])
+                tails.add(candidate.shape.segments[depth + 1 :])
         for prefix, names in new.items():
             first = next(iter(names.values()))
             alike = first != {()} and all(tails == first for tails in names.values())

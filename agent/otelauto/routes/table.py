@@ -127,7 +127,10 @@ class RouteTable:
 
         Raises:
             ConfigError: a pattern is not valid, or the patterns cannot be compiled.
+            ValueError: there is such a service already; its steps would never be deleted.
         """
+        if service_id in self._members:
+            raise ValueError(f"service {service_id} has been added already")
         known = self._load(key, rules.unmatched)
         routes = self._new_routes(rules, known)
         self._members[service_id] = _Member(key, routes, known)

@@ -107,6 +107,13 @@ def test_names_with_equal_subtrees_are_values_sooner():
     assert ["/zoek/{id}/profile", "/zoek/{id}/settings"] == settle(pupil)
 
 
+def test_subtrees_that_differ_in_identifiers_alone_are_the_same():
+    pupil = learner()
+    for number, word in enumerate(WORDS[: MAX_NAMES // 2 + 1]):
+        offer(pupil, f"/zoek/{word}/{number}")
+    assert ["/zoek/{id}/{id}"] == settle(pupil)
+
+
 def test_names_with_different_subtrees_are_endpoints_for_longer():
     pupil = learner()
     words = WORDS[: MAX_NAMES // 2 + 1]

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from otelauto.abi._layout import RouteEdge, RouteStep
-from otelauto.routes.steps import RoutesRefusedError, StepBudget, Update, joined, segment_hash
+from otelauto.routes.steps import (
+    MAX_STEPS,
+    RoutesRefusedError,
+    StepBudget,
+    Update,
+    joined,
+    segment_hash,
+)
 
 
 def test_the_hash_is_fnv_1a_of_64_bits():
@@ -46,3 +56,8 @@ def test_joined_updates_keep_their_order_and_the_last_root():
 def test_an_update_without_changes_is_false():
     assert not joined([Update(), Update()])
     assert Update(root=RouteEdge(0, 0, 0))
+
+
+def test_the_budget_is_the_size_of_the_kernels_map():
+    limits = (Path(__file__).parents[3] / "bpf" / "limits.h").read_text()
+    assert [str(MAX_STEPS)] == re.findall(r"#define MAX_ROUTE_EDGES (\d+)", limits)

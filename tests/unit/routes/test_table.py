@@ -202,6 +202,12 @@ def test_a_service_that_goes_leaves_no_step_behind():
     assert double.table.route_name(1, 16) is None
 
 
+def test_a_service_is_added_once():
+    table = kernel().table
+    with pytest.raises(ValueError, match="already"):
+        table.service_added(1, key="b", rules=RouteRules())
+
+
 def test_old_steps_are_deleted_two_exports_later():
     double = kernel(RouteRules(patterns=("/a/b", "/a/c/d")))
     old = set(double.edges)
