@@ -121,7 +121,7 @@ def loadgen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def agent_on(
     supervisor: Supervisor, tmp_path: Path, ports: Callable[[], int]
 ) -> Callable[..., Agent]:
-    """agent_on(8080, 9000): a ready agent on what listens on these ports; more= adds YAML lines."""
+    """agent_on(8080, 9000): a ready agent on what listens there; more= adds YAML lines."""
 
     def start(*selected: int, more: str = "", env: dict[str, str] | None = None) -> Agent:
         text = ",".join(str(port) for port in selected)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-
 from tests.load.generator import Load, Target, run_exact, run_wrk
 from tests.servers import apache, nginx, runtimes
 from tests.servers.agent import until

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.live.gate import bpf_syscall, program_reason
+from tests.live.gate import bpf_syscall
 from tests.live.leftovers import leftovers, observe
 
 pytestmark = pytest.mark.live
@@ -46,7 +46,3 @@ def test_a_mount_is_seen(tmp_path):
         assert {"mounts": [str(tmp_path)]} == leftovers(before, patience_seconds=0)
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
-
-
-def test_a_missing_program_is_named():
-    assert "not installed: no-such-program (make setup-test)" == program_reason("no-such-program")

@@ -194,18 +194,6 @@ def test_every_module_has_a_test_twin(path):
     assert any(twin.exists() for twin in candidates), f"write {relative(candidates[0])}"
 
 
-def test_every_unit_test_has_its_module():
-    """A test without its module tests nothing that exists any more."""
-    wanted = {twin_of(path) for path in MODULES}
-    wanted |= {twin.with_name("test_" + twin.name[5:].lstrip("_")) for twin in wanted}
-    orphans = {
-        relative(path)
-        for path in (TESTS / "unit").rglob("test_*.py")
-        if path not in wanted and path != Path(__file__).resolve()
-    }
-    assert set() == orphans
-
-
 def is_work(node: ast.stmt) -> bool:
     """Whether a statement at module level does something beyond naming things."""
     if isinstance(node, ast.For | ast.While | ast.With | ast.Try | ast.Delete):
