@@ -147,16 +147,28 @@ def create_map(
 
 
 def load_program(
-    program_type: ProgramType, instructions: bytes, *, name: str = "", licence: str = "GPL"
+    program_type: ProgramType,
+    instructions: bytes,
+    *,
+    name: str = "",
+    licence: str = "GPL",
+    attach_type: int = 0,
 ) -> int:
     """Descriptor of a program from its raw instructions (8 bytes each).
+
+    Args:
+        program_type: which kind of hook it is for.
+        instructions: the program.
+        name: up to 15 bytes.
+        licence: the kernel gives most helpers to GPL programs only.
+        attach_type: enum bpf_attach_type, for the kinds of hook that want it at load time.
 
     Raises:
         OSError: with the end of the verifier's log in the message.
     """
     code, text, log = buffer(instructions), buffer(licence.encode() + b"\0"), buffer(_LOG_BYTES)
     attr = struct.pack(
-        "=IIQQIIQII16s",
+        "=IIQQIIQII16sII",
         program_type,
         len(instructions) // 8,
         ctypes.addressof(code),
@@ -167,6 +179,8 @@ def load_program(
         0,
         0,
         name.encode()[: _NAME_BYTES - 1],
+        0,
+        attach_type,
     )
     try:
         return bpf(Command.PROG_LOAD, buffer(attr), what=name)

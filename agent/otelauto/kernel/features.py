@@ -7,6 +7,7 @@ refused for lack of privilege is a no as well: error_number() tells the two apar
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -26,9 +27,9 @@ from otelauto.kernel.maps import possible_cpus
 from otelauto.kernel.syscalls import Command, bpf, buffer, perf_event_open
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Features", "instruction", "probe"]
+__all__ = ["Features", "UprobeFeatures", "instruction", "probe", "probe_uprobes"]
 
 # Numbers of helpers (include/uapi/linux/bpf.h).
 _GET_NS_CURRENT_PID_TGID: Final = 120
@@ -36,6 +37,7 @@ _GET_CURRENT_TASK_BTF: Final = 158
 _TASK_PT_REGS: Final = 175
 _LOOP: Final = 181
 
+_TRACE_UPROBE_MULTI: Final = 48  # enum bpf_attach_type
 _PERF_ATTR_SIZE: Final = 112
 _PERF_ATTR_DISABLED: Final = 1
 
@@ -75,7 +77,7 @@ class Features:
         ring_buffer: ring buffer maps (5.8).
         lru_hash: LRU hash maps.
         batch: lookups of many entries in one call (5.6).
-        kprobes, uprobes: event sources of the kernel.
+        kprobes: perf events on kernel functions.
         btf: the kernel's type information.
         possible_cpus: values of a per-CPU map.
         errors: errno by the name of each feature that does not work.
@@ -91,7 +93,6 @@ class Features:
     lru_hash: bool
     batch: bool
     kprobes: bool
-    uprobes: bool
     btf: bool
     possible_cpus: int
     errors: Mapping[str, int] = field(default_factory=dict)
@@ -101,8 +102,34 @@ class Features:
         return self.errors.get(feature, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class UprobeFeatures:
+    """Which ways there are to probe user space.
+
+    Attributes:
+        events: errno for perf events, 0 if they work; they need CAP_SYS_ADMIN.
+        links: errno for many probes as one BPF link (6.6), 0 if they work; CAP_BPF and CAP_PERFMON
+            are enough.
+    """
+
+    events: int
+    links: int
+
+
+def probe_uprobes(root: Path = Path("/")) -> UprobeFeatures:
+    """Try both ways; apart from probe(), because the kernel takes 0.1 s to remove the probes.
+
+    Args:
+        root: of the file system, for /sys.
+    """
+    devices = root / "sys/bus/event_source/devices"
+    return UprobeFeatures(
+        events=_errno_of(lambda: _has_uprobes(devices)), links=_errno_of(_has_uprobe_links)
+    )
+
+
 def probe(root: Path = Path("/")) -> Features:
-    """Try everything; some ten system calls and no more than a few milliseconds.
+    """Try everything but uprobes; some thirty system calls and 0.03 s.
 
     Args:
         root: of the file system, for /sys.
@@ -119,7 +146,6 @@ def probe(root: Path = Path("/")) -> Features:
         "lru_hash": lambda: _has_map(MapType.LRU_HASH, 4, 4, 64),
         "batch": _has_batch,
         "kprobes": lambda: _has_kprobes(devices),
-        "uprobes": lambda: _must_exist(devices / "uprobe/type"),
         "btf": lambda: _must_exist(root / "sys/kernel/btf/vmlinux"),
     }
     errors: dict[str, int] = {}
@@ -228,13 +254,58 @@ def _has_batch() -> None:
 
 
 def _has_kprobes(devices: Path) -> None:
-    kind = int((devices / "kprobe/type").read_text())
-    name = buffer(b"tcp_sendmsg\0")
+    _open_disabled(devices / "kprobe/type", b"tcp_sendmsg\0", 0)
+
+
+def _has_uprobes(devices: Path) -> None:
+    with _code_of_nobody() as path:
+        _open_disabled(devices / "uprobe/type", path, 0)
+
+
+def _has_uprobe_links() -> None:
+    # BPF_LINK_CREATE with uprobe_multi: path, offsets, reference counters, cookies, count, flags.
+    program = load_program(ProgramType.KPROBE, _NOTHING, attach_type=_TRACE_UPROBE_MULTI)
+    try:
+        with _code_of_nobody() as path:
+            name, offsets = buffer(path), buffer(8)
+            attr = struct.pack(
+                "=IIIIQQQQIIQ",
+                program,
+                0,
+                _TRACE_UPROBE_MULTI,
+                0,
+                ctypes.addressof(name),
+                ctypes.addressof(offsets),
+                0,
+                0,
+                1,
+                0,
+                0,
+            )
+            os.close(bpf(Command.LINK_CREATE, buffer(attr), what="uprobe_multi"))
+    finally:
+        os.close(program)
+
+
+@contextlib.contextmanager
+def _code_of_nobody() -> Iterator[bytes]:
+    """Path of a file of instructions that no process runs: a probe in it changes nothing."""
+    fd = os.memfd_create("otelauto-feature-probe")
+    try:
+        os.write(fd, b"\x90" * 64 if os.uname().machine == "x86_64" else b"\x1f\x20\x03\xd5" * 16)
+        yield f"/proc/self/fd/{fd}".encode() + b"\0"
+    finally:
+        os.close(fd)
+
+
+def _open_disabled(kind: Path, text: bytes, offset: int) -> None:
+    number = int(kind.read_text())
+    name = buffer(text)
     attr = bytearray(_PERF_ATTR_SIZE)
-    struct.pack_into("=II", attr, 0, kind, _PERF_ATTR_SIZE)
+    struct.pack_into("=II", attr, 0, number, _PERF_ATTR_SIZE)
     struct.pack_into("=Q", attr, 40, _PERF_ATTR_DISABLED)
-    struct.pack_into("=Q", attr, 56, ctypes.addressof(name))
-    os.close(perf_event_open(buffer(bytes(attr)), pid=-1, cpu=0, what="kprobe tcp_sendmsg"))
+    struct.pack_into("=QQ", attr, 56, ctypes.addressof(name), offset)
+    os.close(perf_event_open(buffer(bytes(attr)), pid=-1, cpu=0, what=kind.parent.name))
 
 
 def _must_exist(path: Path) -> None:

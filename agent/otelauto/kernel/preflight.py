@@ -154,7 +154,8 @@ def check(
         _check_bpf(root, status, bpf()),
         _check_types(root, mode, release),
         _check_tracefs(root),
-        _check_perf_events(root, status),
+        _check_tracepoints(root, status),
+        _check_uprobes(status),
         _check_foreign_processes(status),
     ]
     if bcc is not None:
@@ -274,19 +275,27 @@ def _check_tracefs(root: Path) -> Finding:
     return Finding(name, ok=False, why=why, remedy=remedy, required=False)
 
 
-def _check_perf_events(root: Path, status: dict[str, str]) -> Finding:
+def _check_tracepoints(root: Path, status: dict[str, str]) -> Finding:
     text = _first_line(root / "proc/sys/kernel/perf_event_paranoid")
-    held = _held(status)
-    try:
-        level = int(text)
-    except ValueError:
-        level = -1
-    ok = level < 0 or bool(held & {"CAP_PERFMON", "CAP_SYS_ADMIN"})
+    ok = text == "-1" or bool(_held(status) & {"CAP_PERFMON", "CAP_SYS_ADMIN"})
     return Finding(
         "perf events",
         ok=ok,
-        why=f"kernel.perf_event_paranoid is {text or 'unknown'}",
-        remedy="CAP_PERFMON is needed for uprobes: without it TLS cannot be read",
+        why=f"kernel.perf_event_paranoid is {text or 'unknown'}"
+        + ("" if ok else ": static tracepoints cannot be used"),
+        remedy="CAP_PERFMON is needed",
+        required=False,
+    )
+
+
+def _check_uprobes(status: dict[str, str]) -> Finding:
+    # perf_event_open gives them to CAP_SYS_ADMIN alone, whatever perf_event_paranoid says.
+    ok = "CAP_SYS_ADMIN" in _held(status)
+    return Finding(
+        "uprobes",
+        ok=ok,
+        why="allowed" if ok else "missing: CAP_SYS_ADMIN: what TLS libraries encrypt is not seen",
+        remedy="add CAP_SYS_ADMIN to AmbientCapabilities in the unit if TLS is to be read",
         required=False,
     )
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from otelauto.kernel import features
-from otelauto.kernel.features import instruction, probe
+from otelauto.kernel.features import instruction, probe, probe_uprobes
 
 PROBED = sorted(set(features.Features.__dataclass_fields__) - {"possible_cpus", "errors"})
 
@@ -74,7 +76,26 @@ class TestLive:
         if events.is_dir():
             assert (events / "sock_send_length").exists() is found.sock_length
 
+    def test_uprobes_work_for_root(self):
+        assert 0 == probe_uprobes().events
+
+    def test_uprobes_without_cap_sys_admin_are_links_only(self):
+        code = (
+            "from otelauto.kernel.features import probe, probe_uprobes\n"
+            "print(probe().ring_buffer, probe_uprobes().events)\n"
+        )
+        rights = "-all,+bpf,+perfmon"
+        done = subprocess.run(
+            ["setpriv", f"--bounding-set={rights}", "--inh-caps=-all", sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": "agent"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert f"True {errno.EACCES}" == done.stdout.strip(), done.stderr
+
     def test_probing_leaves_no_descriptor(self, descriptors):
         before = descriptors()
         probe()
+        probe_uprobes()
         assert before == descriptors()

@@ -80,9 +80,12 @@ def test_a_good_host_has_nothing_to_repair(root):
 
 def test_an_empty_file_system_gives_findings_and_no_error(tmp_path):
     findings = found(tmp_path, bcc=import_bcc, bpf=lambda: errno.EPERM)
-    assert {"capabilities", "bcc", "bpf", "kernel types", "tracefs", "other processes"} == {
+    assert {
+        "capabilities", "bcc", "bpf", "kernel types", "tracefs", "perf events", "uprobes",
+        "other processes",
+    } == {
         name for name, finding in findings.items() if not finding.ok
-    }
+    }  # fmt: skip
     assert all(finding.remedy for finding in findings.values() if not finding.ok)
 
 
@@ -271,7 +274,14 @@ def test_folders_that_are_hidden_from_us_are_findings_and_no_errors(root, as_nob
 def test_perf_events_need_a_capability(root):
     capabilities(root, {"CAP_BPF"})
     finding = found(root)["perf events"]
-    assert (False, "kernel.perf_event_paranoid is 3") == (finding.ok, finding.why)
+    assert (
+        False, "kernel.perf_event_paranoid is 3: static tracepoints cannot be used"
+    ) == (finding.ok, finding.why)  # fmt: skip
+
+
+def test_uprobes_need_more_than_the_probes_themselves(root):
+    capabilities(root, {"CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
+    assert ["uprobes"] == [name for name, one in found(root).items() if not one.ok]
 
 
 def test_what_is_lost_without_a_look_at_other_processes_is_said(root):
