@@ -39,6 +39,7 @@ _EXTENSION = re.compile(
     r"|lua|r|jl|tcl|ini|ya?ml|toml|exs?)$",
     re.IGNORECASE,
 )
+_NAME_MAX = 255
 #: A script that is read from a descriptor has no name.
 _DESCRIPTOR = re.compile(r"/dev/(?:fd/|stdin)|/proc/[^/]+/fd/")
 _VERSION = re.compile(r"v?\d[\d._-]*", re.IGNORECASE)
@@ -64,7 +65,8 @@ def path_name(path: str, cwd: str, *, versioned: bool = False) -> str:
     """
     if _DESCRIPTOR.match(path):
         return ""
-    stem = _EXTENSION.sub("", basename(path.rstrip("/")))
+    # No file has a longer name; a longer text is hostile, and costs the patterns its square.
+    stem = _EXTENSION.sub("", basename(path.rstrip("/"))[-_NAME_MAX:])
     if versioned and not _VERSION.fullmatch(stem):
         stem = _BUILD_TAIL.sub("", _VERSION_TAIL.sub("", _BUILD_TAIL.sub("", stem)) or stem)
     if stem and not generic(stem) and not (versioned and _VERSION.fullmatch(stem)):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["script_name"]
 
+#: Arguments that are looked at; what is run stands among the first.
+MAX_ARGUMENTS = 1024
 #: Titles that servers give themselves; the group is an application, a path, or a name.
 _TITLES = (
     re.compile(r"gunicorn: \w+ \[(?P<spec>[^\]]+)\]"),
@@ -59,7 +61,9 @@ def script_name(process: Process) -> str:
     kind = runtime_of(process)
     if kind is None or not process.cmdline:
         return ""
-    return _title_name(process) or _NAMERS[kind](process.cmdline[1:], process.cwd)
+    return _title_name(process) or _NAMERS[kind](
+        process.cmdline[1 : MAX_ARGUMENTS + 1], process.cwd
+    )
 
 
 def _title_name(process: Process) -> str:

@@ -137,13 +137,15 @@ class Watch:
         """Why a process is instrumented, or why it is not; see `Explanation`."""
         explanation = explain_process(pid, self._decider, proc=self._proc)
         record = self._records.get(pid)
-        if record is None or explanation.target is None or explanation.selected:
+        if record is None or explanation.target is None:
             return explanation
         if explanation.target.process.start_ticks != record.target.process.start_ticks:
             return explanation
-        reason = "it has been a target since its port was open"
-        if record.target.selector < 0:
-            reason = "it inherited the service of its parent"
+        reason = explanation.reason
+        if not explanation.selected:
+            reason = "it has been a target since its port was open"
+            if record.target.selector < 0:
+                reason = "it inherited the service of its parent"
         return replace(explanation, selected=True, reason=reason, target=record.target)
 
     def handle(self, event: Event) -> list[Change]:

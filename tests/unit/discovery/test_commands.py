@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 
 import pytest
 from hypothesis import given
@@ -216,6 +217,18 @@ def test_master_before_and_after_it_sets_its_title_has_one_name():
 
 def test_unreadable_executable_is_told_by_its_first_argument():
     assert name("", "python3 /srv/shop/app.py") == "shop"
+
+
+@pytest.mark.parametrize("exe", [PYTHON, JAVA, NODE, RUBY, "/bin/sh", "/usr/bin/uwsgi"])
+@pytest.mark.parametrize("unit", ["-1", "a.", "/", "(", "[", " ", "-m", "x:"])
+def test_hostile_command_line_cannot_stop_the_agent(exe, unit):
+    """A quarter of a megabyte that makes careless patterns take the square of its length."""
+    text = unit * (262_144 // len(unit)) + "\n.jar"
+    started = time.process_time()
+    for cmdline in ((text,), ("x", "-jar", text), ("x", "/usr/bin/gunicorn", text), ("x", text)):
+        script_name(Process(1, 1, exe=exe, cmdline=cmdline, cwd="/srv/shop"))
+    script_name(Process(1, 1, exe=exe, cmdline=tuple(text), cwd="/srv/shop"))
+    assert time.process_time() - started < 1
 
 
 EXECUTABLES = st.sampled_from([PYTHON, JAVA, NODE, RUBY, DOTNET, BEAM, "/bin/sh", "/bin/php", ""])
