@@ -43,6 +43,7 @@ MAX_WORD = 24
 _VERSION = re.compile(
     r"v\d{1,3}(?:\.\d{1,3}){0,2}(?:(?:a|b|alpha|beta|rc)\d{0,2})?", re.IGNORECASE
 )
+_BARE_VERSION = re.compile(rb"\d\.\d{1,2}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PLAIN = re.compile(r"[\w.:\-]+")
 _SEPARATOR = re.compile(r"[-_.:]+")
@@ -55,6 +56,8 @@ _ONE_INNER_DIGIT = re.compile(r"[^\W\d]{1,2}\d[^\W\d]{1,2}")
 _VOWELS = frozenset("aeiouy")
 #: What frameworks put before a word to mark it as theirs: `_search`, `.well-known`, `$metadata`.
 _MARKS = "._$"
+#: Segments after which a number with a point is a version: `/api/2.0/jobs`.
+_VERSIONED = frozenset(word.encode() for word in API_ROOTS)
 #: The request target of `OPTIONS *` (RFC 9112 section 3.2.4).
 _ASTERISK_FORM = "*"
 
@@ -78,6 +81,8 @@ def classify(segment: bytes, parent: bytes | None = None) -> Kind:
     if text is None:
         return Kind.IDENTIFIER
     if _is_endpoint(text) or (parent is None and text == _ASTERISK_FORM):
+        return Kind.ENDPOINT
+    if _BARE_VERSION.fullmatch(segment) and parent is not None and parent.lower() in _VERSIONED:
         return Kind.ENDPOINT
     marked = text[0] in _MARKS
     if _is_identifier(text.lstrip(_MARKS) if marked else text):

@@ -42,6 +42,7 @@ def judged(path):
         "/oauth2/token/introspect",
         "/api/v10/users",
         "/v1.2/users",
+        "/api/2.0/users",
         "/api/v1beta1/nodes",
         "/wp-admin/admin-ajax.php",
         "/wp-json/wp/v2/posts",
