@@ -89,7 +89,14 @@ def parse_answer(content: bytes) -> Answer:
     try:
         raw = json.loads(content)
         return _good(raw) if raw["ok"] is True else _bad(raw)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         shown = content[:60].decode(errors="backslashreplace")
         return Answer(
             ok=False, stage="garbage", message=f"it answered {shown!r} ({type(error).__name__})"

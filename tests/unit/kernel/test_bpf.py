@@ -149,6 +149,18 @@ def test_a_uprobe_counts_every_call_and_none_after_it_is_closed(keep, on_return)
     assert 17 == count(counts)
 
 
+def test_a_path_of_any_length_can_be_probed(keep, tmp_path):
+    """Case K4: names of events in tracefs end at 63 bytes; perf events have none."""
+    folder = tmp_path / ("d" * 150) / ("e" * 150)
+    folder.mkdir(parents=True)
+    code = folder / "code"
+    code.write_bytes(b"\x90" * 4096)
+    fd, counts = counter(keep, ProgramType.KPROBE)
+    keep(bpf.attach_uprobe(fd, str(code), 16))
+    keep(bpf.attach_uprobe(fd, f"/proc/self/root{code}", 32))
+    assert 0 == count(counts)
+
+
 def test_a_uprobe_of_another_process_does_not_count_ours(keep):
     path, offset, call = library_function()
     fd, counts = counter(keep, ProgramType.KPROBE)

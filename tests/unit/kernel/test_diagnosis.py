@@ -67,6 +67,11 @@ def test_an_answer_without_one_of_its_members_is_garbage(key):
     assert "garbage" == parse_answer(json.dumps(raw).encode()).stage
 
 
+def test_a_number_without_end_is_garbage():
+    raw = json.dumps(BAD).replace("13", "1e999")
+    assert "garbage" == parse_answer(raw.encode()).stage
+
+
 @given(st.binary(max_size=100) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*GOOD, *BAD]), inner),
