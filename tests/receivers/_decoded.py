@@ -195,6 +195,22 @@ class Inbox:
             newest[key] = point
         return list(newest.values())
 
+    def counts(
+        self, *by: str, name: str = "http.server.request.duration", **resource: Any
+    ) -> dict[tuple[Any, ...], int]:
+        """The observations of a cumulative histogram, by the values of some attributes.
+
+        Args:
+            by: names of attributes, such as "http.route"; an absent one counts as None.
+            name: of the histogram.
+            resource: as for metrics().
+        """
+        found: dict[tuple[Any, ...], int] = {}
+        for point in self.metrics(name, **resource):
+            key = tuple(point.attributes.get(one) for one in by)
+            found[key] = found.get(key, 0) + point.count
+        return found
+
     def record(
         self,
         *,

@@ -109,7 +109,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 message.partial_success.error_message = answer.rejected[1]
             content = message.SerializeToString()
         self.send_response(int(answer.status or 200))
-        self.send_header("Content-Length", str(len(content)))
+        if "Content-Length" not in answer.headers:
+            self.send_header("Content-Length", str(len(content)))
         self.send_header("Content-Type", "application/x-protobuf")
         for name, value in answer.headers.items():
             self.send_header(name, value)

@@ -153,13 +153,15 @@ class _Adapter(HTTPAdapter):
 
 def _answered(response: requests.Response) -> Outcome:
     status = response.status_code
-    body = response.raw.read(_ANSWER_MAX_BYTES, decode_content=True) or b""
     if 200 <= status < 300:
         answer = ExportMetricsServiceResponse()
         try:
-            answer.ParseFromString(body)
-        except DecodeError:
-            # Receivers exist that answer 200 with text. The data was taken.
+            answer.ParseFromString(
+                response.raw.read(_ANSWER_MAX_BYTES, decode_content=True) or b""
+            )
+        except (DecodeError, urllib3.exceptions.HTTPError, OSError):
+            # The status says that the data was taken; receivers exist that add text to it, and a
+            # body that is cut off must not have the same data sent again.
             return Outcome()
         partial = answer.partial_success
         return Outcome(

@@ -8,7 +8,8 @@ Retries follow the OTLP specification ("Failures"): HTTP 429, 502, 503, 504, the
 codes and connection errors, with exponential back-off and the receiver's Retry-After. A retry does
 not repeat the old data: it collects anew, since cumulative values and owed deltas hold whatever
 the failed request held. So nothing is queued, and memory does not grow while a receiver is away.
-Anything else is dropped at once and counted by reason. A delta that was refused stays owed.
+Anything else is dropped at once and counted by reason. A delta that was refused stays owed. After
+an answer that says "too large" the following requests are smaller.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OtlpExporter", "OtlpStatus"]
 
+#: The receiver finds the request too large; requests are halved down to the second number.
+_TOO_LARGE = frozenset({"413", "RESOURCE_EXHAUSTED"})
+_BATCH_POINTS_MIN = 100
 _DELTA_KINDS: Mapping[str, frozenset[str]] = {
     "cumulative": frozenset(),
     "delta": frozenset({"counter", "histogram"}),
@@ -109,6 +113,7 @@ class OtlpExporter:
         self._settings = settings
         self._transport = self._connected(settings)
         self._delta = Delta(_DELTA_KINDS[settings.temporality])
+        self._batch_points = settings.batch_points
 
     @property
     def status(self) -> OtlpStatus:
@@ -173,6 +178,7 @@ class OtlpExporter:
         if following[0].temporality != self._settings.temporality:
             self._delta = Delta(_DELTA_KINDS[following[0].temporality])
         self._settings = following[0]
+        self._batch_points = following[0].batch_points
         self._failures = 0
         old.close()
 
@@ -237,7 +243,7 @@ class OtlpExporter:
         try:
             snapshot = merged(self._collect())
             owed = self._delta.take(snapshot) if kinds else snapshot
-            for batch in batches(owed, self._settings.batch_points):
+            for batch in batches(owed, self._batch_points):
                 data = metrics_data(batch, delta_kinds=kinds, version=self._version)
                 left = max(0.05, deadline - self._clock())
                 outcome = self._transport.send(data, timeout_seconds=left)
@@ -250,6 +256,8 @@ class OtlpExporter:
             outcome = Outcome("collect", _outcome.root_cause(error))
             self._account(outcome, None)
         self._failures = self._failures + 1 if outcome.retryable else 0
+        if outcome.reason in _TOO_LARGE and not outcome.retryable:
+            self._batch_points = max(_BATCH_POINTS_MIN, self._batch_points // 2)
         return outcome
 
     def _account(self, outcome: Outcome, batch: Snapshot | None) -> None:

@@ -256,3 +256,22 @@ def test_reconfigure_neither_waits_for_a_silent_receiver_nor_for_its_retry_after
         assert time.monotonic() - begin < 0.5
         good.wait_for_requests(1)
         one.shutdown()
+
+
+def test_requests_shrink_until_the_receiver_takes_them(protocol):
+    """What is too large today would be too large at each interval."""
+    too_large = Answer("RESOURCE_EXHAUSTED" if protocol == "grpc" else 413)
+    many = snapshot(service(*(histogram(method="GET", route=f"/{n}") for n in range(400))))
+    with RECEIVERS[protocol](too_large, too_large, Answer()) as receiver:
+        one = exporter(receiver, protocol, lambda: many, batch_points=400)
+        assert [one.export() for _ in range(3)] == [False, False, True]
+        wanted = {(f"/{n}",): 7 for n in range(400)}
+        assert receiver.counts("http.route", service_name="shop") == wanted
+    assert sum(one.status.dropped_points.values()) == 400 + 200
+
+
+def test_the_receiver_counts_by_attributes(rich):
+    with OtlpHttpReceiver() as receiver:
+        assert exporter(receiver, "http/protobuf", lambda: rich).export()
+        by_status = receiver.counts("http.response.status_code", "http.route")
+    assert by_status == {(200, "/a/{id}"): 7, (500, None): 1, (204, None): 5}

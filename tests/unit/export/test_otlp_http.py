@@ -45,6 +45,15 @@ def test_a_receiver_that_answers_nonsense_with_200_has_the_data(rich):
         assert exporter(receiver, "http/protobuf", lambda: rich).export()
 
 
+def test_an_accepted_request_whose_answer_is_cut_off_is_not_repeated(rich):
+    for headers in ({"Content-Encoding": "gzip"}, {"Content-Length": "99"}):
+        answer = Answer(200, headers=headers, body=b"x")
+        with OtlpHttpReceiver(answer) as receiver:
+            one = exporter(receiver, "http/protobuf", lambda: rich, timeout_seconds=0.5)
+            assert one.export()
+            assert len(receiver.requests) == 1
+
+
 def test_a_404_is_logged_once_with_the_url_but_without_its_secrets(rich):
     with OtlpHttpReceiver(Answer(404)) as receiver, structlog.testing.capture_logs() as logs:
         endpoint = receiver.endpoint.replace("//", "//user:s3cret@") + "?token=s3cret"
