@@ -205,13 +205,18 @@ def test_a_collect_that_fails_costs_one_interval_not_the_exporter(rich):
 
 
 def test_exports_keep_to_their_grid(rich):
+    """A collection that takes 0.15 s does not shift the next one: five exports, 0.8 s, not 1.4."""
+
+    def slow():
+        time.sleep(0.15)
+        return rich
+
     with OtlpHttpReceiver() as receiver:
-        one = exporter(receiver, "http/protobuf", lambda: rich, interval_seconds=0.2)
-        begin = time.monotonic()
+        one = exporter(receiver, "http/protobuf", slow, interval_seconds=0.2)
         one.start()
-        times = [r.at_seconds - begin for r in receiver.wait_for_requests(5)]
+        times = [request.at_seconds for request in receiver.wait_for_requests(5)]
         one.shutdown()
-    assert pytest.approx(times[:5], abs=0.12) == [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert 0.5 < times[4] - times[0] < 1.2
 
 
 def test_reconfigure_sends_the_new_secret_from_the_next_export_on(protocol):
@@ -249,11 +254,11 @@ def test_reconfigure_neither_waits_for_a_silent_receiver_nor_for_its_retry_after
         one.start()
         refusing.wait_for_requests(1)
         begin = time.monotonic()
-        quick = {"interval_seconds": 0.05, "timeout_seconds": 0.5}
+        quick = {"interval_seconds": 0.05, "timeout_seconds": 2.0}
         one.reconfigure(settings(silent, "http/protobuf", **quick))
         silent.wait_for_requests(1)
         one.reconfigure(settings(good, "http/protobuf", **quick))
-        assert time.monotonic() - begin < 0.5
+        assert time.monotonic() - begin < 1.8
         good.wait_for_requests(1)
         one.shutdown()
 

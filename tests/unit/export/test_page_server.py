@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import socket
+import threading
 import time
 
 import pytest
@@ -14,7 +16,7 @@ from tests.unit.export.prometheus_rig import (
 )
 from tests.unit.export.samples import histogram, service, snapshot
 
-from otelauto.export._page_server import Limits
+from otelauto.export._page_server import Answer, Limits, PageServer
 
 
 def test_gzip_is_used_if_the_client_takes_it(rich):
@@ -152,3 +154,54 @@ def test_stop_closes_the_port_at_once(rich):
     one.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=1)
+
+
+def broken_off(_):
+    def pieces():
+        yield b"half"
+        raise RuntimeError("the map is gone")
+
+    return Answer(200, "text/plain", pieces())
+
+
+def test_a_page_that_breaks_off_is_seen_as_such_and_the_server_goes_on():
+    """The end of the chunked body is missing: half a page is never taken for a whole."""
+    failures = []
+    server = PageServer("127.0.0.1", 0, pages={"/x": broken_off}, failed=failures.append)
+    server.start()
+    try:
+        for _ in range(2):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+            connection.request("GET", "/x")
+            with pytest.raises(http.client.IncompleteRead):
+                connection.getresponse().read()
+            connection.close()
+    finally:
+        server.stop()
+    assert [str(one) for one in failures] == ["the map is gone"] * 2
+
+
+def test_a_client_that_is_busy_is_never_the_one_that_makes_room(rich):
+    slow = threading.Event()
+
+    def page(_):
+        slow.wait(10)
+        return Answer(200, "text/plain", (b"done",))
+
+    server = PageServer("127.0.0.1", 0, pages={"/x": page}, limits=Limits(connections=2))
+    server.start()
+    try:
+        busy = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(2)]
+        for one in busy:
+            one.request("GET", "/x")
+        deadline = time.monotonic() + 5
+        while sum(not one.idle for one in server._open) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as third:
+            assert third.recv(1) == b""
+        slow.set()
+        assert [one.getresponse().read() for one in busy] == [b"done"] * 2
+        for one in busy:
+            one.close()
+    finally:
+        server.stop()
