@@ -108,13 +108,13 @@ JUNK = (
 def test_junk_is_not_counted_and_does_not_hurt_the_next_request(origin):
     port, agent, _ = origin
     for junk in JUNK:
-        with socket.create_connection(("127.0.0.1", port)) as sock:
-            # The origin may hang up before it has read everything.
-            with contextlib.suppress(ConnectionError):
-                sock.sendall(junk)
-                sock.shutdown(socket.SHUT_WR)
-                while sock.recv(4096):
-                    pass
+        connection = socket.create_connection(("127.0.0.1", port))
+        # The origin may hang up before it has read everything.
+        with connection as sock, contextlib.suppress(ConnectionError):
+            sock.sendall(junk)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(4096):
+                pass
         raw.exchange(port, [(0, b"GET /status/200 HTTP/1.1\r\n" + CLOSE)])
     assert_seen(agent, {("GET", "/status/200", "200", ""): len(JUNK)})
 
