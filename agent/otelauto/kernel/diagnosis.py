@@ -236,6 +236,10 @@ def explain(
         case "load" if answer.error_number == errno.EPERM:
             message = f"the kernel does not let us load program {answer.program}: EPERM{where}"
             hint = "run `otelauto check`: CAP_BPF and CAP_PERFMON are needed, and no lockdown"
+        case "load" if answer.error_number == errno.E2BIG:
+            # BCC calls it too large, with a number of instructions that is below its own limit.
+            message = f"program {answer.program} is too complex for this kernel's verifier{where}"
+            hint = "please report the versions of the kernel and of BCC"
         case "load":
             reason = verifier_excerpt(log, answer.program) or answer.message
             message = f"the kernel refuses program {answer.program}: {reason}{where}"
@@ -249,5 +253,5 @@ def explain(
         case _:
             tail = "; ".join(_lines(log)[-_EXCERPT_LINES:])
             message = f"the loader ({python}) failed: {answer.message}: {tail}{where}"
-            hint = "was it killed for lack of memory? it needs about 150 MB for a second"
+            hint = "was it killed for lack of memory (it needs 150 MB for a second)? dmesg tells"
     return LoadError(message, hint=hint)

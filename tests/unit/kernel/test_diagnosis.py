@@ -181,6 +181,10 @@ def explained(**members):
             "the kernel does not let us load program second: EPERM; the whole log is in /s/l",
         ),
         (
+            {"stage": "load", "program": "second", "error_number": errno.E2BIG},
+            ("program second is too complex for this kernel's verifier; the whole log is in /s/l"),
+        ),
+        (
             {"stage": "timeout", "message": "m"},
             "loading took longer than 5 s: m; the whole log is in /s/l",
         ),
