@@ -100,8 +100,10 @@ static __always_inline void settle_route(struct finished *done, u32 place)
 		done->key.route = ROUTE_OTHER;
 		return;
 	}
+	// Before the walk: what it finds may be of an older generation than the service has at its end.
+	hit.generation = of->generation;
 	route = walk_routes(w, of, path);
-	learn = !route && of->unmatched == UNMATCHED_LEARN;
+	learn = !route && of->unmatched == UNMATCHED_LEARN && !path->truncated;
 	if (learn && (done->key.status < 100 || done->key.status >= 400 || done->key.fault)) {
 		// Only what succeeds is learned: a scanner's guesses never become routes.
 		done->key.route = ROUTE_WILDCARD;
@@ -111,14 +113,13 @@ static __always_inline void settle_route(struct finished *done, u32 place)
 		route = ROUTE_PENDING;
 		done->key.path = done->path;
 		report_path((struct path_key *)key, path);
-	} else if (!route && of->unmatched == UNMATCHED_WILDCARD) {
-		route = ROUTE_WILDCARD;
+	} else if (!route && of->unmatched != UNMATCHED_UNSET) {
+		route = ROUTE_WILDCARD; // a path that is too long to be learned, too
 	}
 	done->key.route = route;
 	if (learn)
 		return;
 	hit.route = route;
-	hit.generation = of->generation;
 	route_cache.update((struct path_key *)key, &hit);
 }
 

@@ -107,10 +107,10 @@ class Ebpf:
         reload="restart",
     )
     max_series: int = opt(
-        16384,
-        kind=integer(64, 1_048_576),
-        help="How many distinct series the kernel counts; requests beyond them are counted under"
-        " one explicit overflow series.",
+        4096,
+        kind=integer(64, 262_144),
+        help="How many distinct series the kernel counts, at 600 bytes for each CPU up to eight;"
+        " requests beyond them are counted under one explicit overflow series of their service.",
         reload="restart",
     )
     wakeup_len: int = opt(

@@ -295,10 +295,11 @@ class Routes:
         help="What stands for an identifier in a learned route.",
         reload="restart",
     )
-    state_file: str = opt(
-        "/var/lib/otelauto/routes.json",
+    state_directory: str = opt(
+        "/var/lib/otelauto/routes",
         kind=PATH,
-        help="File that keeps what was learned over restarts; empty means that nothing is kept.",
+        help="Directory that keeps what was learned over restarts; empty means that nothing is"
+        " kept.",
         reload="restart",
     )
     wildcard_char: str = opt(

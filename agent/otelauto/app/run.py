@@ -1,0 +1,139 @@
+"""One run of the agent, from READY to the last export.
+
+Only the order of things lives here: start, signals, reload, stop.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from otelauto import logs
+from otelauto.app.compose import Parts, build
+from otelauto.config.changes import diff
+from otelauto.config.load import load
+from otelauto.discovery.configured import configured_selection
+from otelauto.errors import OtelautoError
+from otelauto.life.loop import Loop
+from otelauto.life.sdnotify import Notifier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from otelauto.config.load import Loaded
+
+__all__ = ["run"]
+
+_START_SECONDS = 90.0
+
+
+def run(path: Path | None, environ: Mapping[str, str]) -> int:
+    """Run until SIGTERM or SIGINT.
+
+    Args:
+        path: the configuration file; None: variables only.
+        environ: of the process.
+
+    Returns:
+        0.
+
+    Raises:
+        OtelautoError: the agent cannot start.
+    """
+    loaded = load(path, environ=environ)
+    log = logs.set_up(loaded.config.log_level, loaded.config.log_format)
+    for notice in loaded.notices:
+        log.warning("configuration notice", notice=notice)
+    notifier = Notifier(environ)
+    with Loop() as loop:
+        if loaded.config.sdk_disabled:
+            log.warning("OTEL_SDK_DISABLED is set: nothing is instrumented and nothing exported")
+            return _idle(loop, notifier)
+        notifier.extend_start(_START_SECONDS)
+        parts = build(loaded, log)
+        try:
+            running = _Running(parts, loaded, path=path, environ=environ, log=log)
+            return running.until_stopped(loop, notifier)
+        finally:
+            parts.kernel.close()
+
+
+def _idle(loop: Loop, notifier: Notifier) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.on_signal(number, loop.stop)
+    if notifier.watchdog_seconds:
+        loop.every(notifier.watchdog_seconds, notifier.alive)
+    notifier.ready("disabled by OTEL_SDK_DISABLED")
+    loop.run()
+    notifier.stopping()
+    return 0
+
+
+@dataclass(slots=True)
+class _Running:
+    """The state of a run."""
+
+    parts: Parts
+    loaded: Loaded
+    path: Path | None
+    environ: Mapping[str, str]
+    log: Any
+
+    def until_stopped(self, loop: Loop, notifier: Notifier) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.on_signal(number, loop.stop)
+        loop.on_signal(signal.SIGHUP, lambda: self.reload(notifier))
+        loop.on_readable(self.parts.kernel.events.fileno(), self.parts.session.on_events)
+        if notifier.watchdog_seconds:
+            loop.every(notifier.watchdog_seconds, notifier.alive)
+        self.parts.session.start()
+        self.parts.exporters.start()
+        self._tidy()
+        self._say_ready(notifier)
+        loop.run()
+        notifier.stopping()
+        self.log.info("stopping")
+        self.parts.exporters.stop(self.loaded.config.shutdown_timeout_seconds)
+        return 0
+
+    def _say_ready(self, notifier: Notifier) -> None:
+        kernel = self.parts.kernel
+        for result in kernel.degraded:
+            self.log.warning("degraded", hook=result.name, meaning=result.consequence)
+        targets = len(self.parts.session.targets())
+        status = f"{targets} processes instrumented, hook {kernel.way}"
+        self.log.info("ready", pid=os.getpid(), processes=targets, hook=kernel.way)
+        notifier.ready(status)
+
+    def _tidy(self) -> None:
+        # What has been made up to here stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+
+    def reload(self, notifier: Notifier) -> None:
+        """Re-read the configuration; an invalid one is refused and the running one stays."""
+        notifier.reloading()
+        try:
+            fresh = load(self.path, environ=self.environ)
+            changes = diff(self.loaded.config, fresh.config)
+            selection = configured_selection(fresh.config)
+            self.parts.exporters.reload(fresh.config, changes)
+            self.parts.session.reselect(fresh.config, selection)
+        except OtelautoError as error:
+            self.log.error("the reload is refused, the running configuration stays", reason=str(error))
+            self.parts.report.reloaded(None)
+        else:
+            if changes.touches("log_level"):
+                self.log = logs.set_up(fresh.config.log_level, fresh.config.log_format)
+            self.loaded = fresh
+            self.parts.report.reloaded(fresh.config)
+            self.log.info("reloaded", changed=list(changes.live))
+            if changes.restart:
+                self.log.warning("these changes need a restart", options=list(changes.restart))
+            for notice in fresh.notices:
+                self.log.warning("configuration notice", notice=notice)
+        self._say_ready(notifier)

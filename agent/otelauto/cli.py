@@ -1,0 +1,119 @@
+"""The command line: `otelauto -config FILE`, `otelauto check FILE`, `otelauto config VERB`.
+
+Only the reading of arguments and the exit code live here. Exit codes: 0 done, 1 an error of the
+agent itself, 2 the configuration or the arguments are not valid, 3 this host cannot be
+instrumented, 4 an exporter cannot start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otelauto import __version__
+from otelauto.errors import OtelautoError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_DESCRIPTION = (
+    "Request rate, errors and duration of the services of this host, seen from the kernel and"
+    " exported as OpenTelemetry metrics."
+)
+_EXIT_CODES = (
+    "exit codes: 0 done, 1 internal error, 2 configuration not valid, 3 this host cannot be"
+    " instrumented, 4 an exporter cannot start"
+)
+_VERBS = ("reference", "schema", "example", "effective")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is the result."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(given)
+    except OtelautoError as error:
+        sys.stderr.write(f"otelauto: {error}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(given: list[str]) -> int:
+    if given[:1] == ["check"]:
+        return _check(given[1:])
+    if given[:1] == ["config"]:
+        return _config(given[1:])
+    if given[:1] == ["version"]:
+        sys.stdout.write(f"otelauto {__version__}\n")
+        return 0
+    options = _parser().parse_args(given)
+    from otelauto.app.run import run  # noqa: PLC0415 - the other commands start faster
+
+    return run(options.config, os.environ)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="otelauto",
+        description=_DESCRIPTION,
+        epilog=_EXIT_CODES + "; other commands: check [FILE], config "
+        "{reference,schema,example,effective} [FILE], version",
+    )
+    # One dash as in the original, two as everywhere.
+    parser.add_argument(
+        "-config",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=_default_path(),
+        help="configuration file (YAML); without it, the environment variables alone count",
+    )
+    parser.add_argument("--version", action="version", version=f"otelauto {__version__}")
+    return parser
+
+
+def _default_path() -> Path | None:
+    """As later versions of the original have it: a variable may name the file."""
+    named = os.environ.get("OTELAUTO_CONFIG_PATH") or os.environ.get("BEYLA_CONFIG_PATH")
+    return Path(named) if named else None
+
+
+def _check(given: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="otelauto check", description="Check a configuration; exit code 2 if it is not valid."
+    )
+    parser.add_argument("file", type=Path, nargs="?", default=_default_path())
+    parser.add_argument("-config", "--config", type=Path, dest="file")
+    options = parser.parse_args(given)
+    from otelauto.config.command import check  # noqa: PLC0415 - as above
+
+    return check(options.file, os.environ, out=sys.stdout, err=sys.stderr)
+
+
+def _config(given: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="otelauto config",
+        description="Print the reference (Markdown), the JSON schema, a commented example, or the"
+        " configuration in effect with the origin of each value.",
+    )
+    parser.add_argument("verb", choices=_VERBS)
+    parser.add_argument("file", type=Path, nargs="?", default=_default_path())
+    parser.add_argument("-config", "--config", type=Path, dest="file")
+    options = parser.parse_args(given)
+    from otelauto.config.command import config_command  # noqa: PLC0415 - as above
+
+    return config_command(
+        options.verb, options.file, os.environ, out=sys.stdout, err=sys.stderr
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
