@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "Sample", "counts", "start_agent", "until"]
 
 ROOT = Path(__file__).resolve().parents[2]
+AGENT_VARIABLES = ("OTEL_", "BEYLA_", "OTELAUTO_")
 COMMAND = (str(ROOT / ".venv" / "bin" / "otelauto"), "-config", "{config}")
 
 
@@ -101,7 +102,7 @@ def start_agent(
     path = directory / f"otelauto-{metrics_port}.yml"
     path.write_text(f"prometheus_export:\n  port: {metrics_port}\n{config}")
     address = str(directory / f"notify-{metrics_port}.sock")
-    clear = {name: "" for name in os.environ if name.startswith(("OTEL_", "BEYLA_"))}
+    clear = dict.fromkeys(name for name in os.environ if name.startswith(AGENT_VARIABLES))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(address)
         notify.settimeout(0.1)

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 __all__ = ["MARK", "Running", "StartError", "Supervisor", "free_port", "listening", "marked"]
 
-MARK = "OTELAUTO_TEST_RUN"
+# Not OTELAUTO_*: those are options of the agent.
+MARK = "TEST_RUN_OF_OTELAUTO"
 
 
 class StartError(RuntimeError):
@@ -127,17 +128,20 @@ class Supervisor:
         *,
         ports: tuple[int, ...] = (),
         sockets: tuple[Path, ...] = (),
-        env: dict[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
         timeout_seconds: float = 20,
     ) -> Running:
         """Start and wait until every port and unix socket is there.
 
+        env changes the environment of the tests; None removes a variable.
+
         Raises:
             StartError: it ended or did not listen in time.
         """
         log = self.logs / f"{len(self.running)}-{name}.log"
-        environment = {**os.environ, **(env or {}), MARK: str(os.getpid())}
+        wanted_env = {**os.environ, **(env or {}), MARK: str(os.getpid())}
+        environment = {name: value for name, value in wanted_env.items() if value is not None}
         with log.open("wb") as out:
             process = subprocess.Popen(
                 argv,

@@ -36,7 +36,7 @@ notify.connect(os.environ["NOTIFY_SOCKET"])
 notify.send(b"STATUS=loading")
 if "never" not in text:
     notify.send(b"STATUS=watching\\nREADY=1")
-assert os.environ["OTEL_SERVICE_NAME"] == ""
+assert "OTEL_SERVICE_NAME" not in os.environ
 server.serve_forever()
 """
 
