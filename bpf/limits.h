@@ -5,7 +5,9 @@
 // Bytes of a message head that are looked at in one step. A power of two: offsets are masked with it.
 #define WINDOW_BYTES 512
 #define WINDOW_MASK (2 * WINDOW_BYTES - 1)
+#ifndef WINDOW_WORDS
 #define WINDOW_WORDS (WINDOW_BYTES / 8)
+#endif
 
 // Line ends that are looked at in 8 bytes. A shorter header line than "a:" is none.
 #define LINES_PER_WORD 3
@@ -22,7 +24,7 @@
 #define CHUNK_LINE_BYTES 64
 
 // Steps that one program makes before it calls itself by a tail call (of which the kernel allows 33).
-#define STEPS 3
+#define STEPS 2
 
 // Requests that wait for their response behind the first one. A power of two.
 #define PIPELINE_DEPTH 64

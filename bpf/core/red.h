@@ -51,7 +51,7 @@ static __always_inline struct red_value *red_overflow(struct red_key *key)
 static __always_inline void red_add(struct finished *done)
 {
 	struct red_value *value;
-	u32 duration, request, response, fine;
+	u64 duration, request, response, fine; // 64 bits wide: what is checked is then what is used
 
 	done->key.shard = bpf_get_smp_processor_id() & SHARD_MASK;
 	value = red_series(&done->key);

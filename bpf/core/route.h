@@ -37,7 +37,7 @@ static __always_inline u32 walk_routes(struct walk *w, const struct service *of,
 	for (u32 i = 0; i <= PATH_BYTES; i++) {
 		u8 c = path->text[i & (PATH_BYTES - 1)];
 
-		if (i == PATH_BYTES || i >= path->len)
+		if (i == PATH_BYTES || i >= FROM_MEMORY(path->len))
 			c = '/';
 		if (c != '/') {
 			w->hash = (w->hash ^ c) * FNV_PRIME;
@@ -52,7 +52,7 @@ static __always_inline u32 walk_routes(struct walk *w, const struct service *of,
 			w->hash = FNV_BASIS;
 		}
 		w->before = c;
-		if (i >= path->len)
+		if (i >= FROM_MEMORY(path->len))
 			break;
 	}
 	if (path->truncated || !w->route)

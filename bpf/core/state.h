@@ -19,8 +19,7 @@
 enum jump {
 	JUMP_STEPS = 0,		// (further) steps of an operation
 	JUMP_ROUTE = 1,		// the route of the exchange in scratch.done, then JUMP_STEPS
-	JUMP_END = 2,		// further exchanges of a connection that ends (state)
-	JUMP_GONE = 3,		// the same for tcp_destroy_sock
+	JUMP_END = 2,		// further exchanges of a connection that ends
 };
 
 enum direction {
@@ -136,6 +135,8 @@ struct operation {
 
 // What a scan of the window found.
 struct scan {
+	u32 len;		// bytes in the window
+	u32 _pad1;
 	u32 line;		// start of the line under way
 	u32 used;		// end of what has been dealt with
 	u32 first;		// start and end (without the line feed) of the start line
@@ -180,8 +181,7 @@ struct walk {
 enum place {
 	PLACE_ROUTE = 0,
 	PLACE_STATE = 1,
-	PLACE_DESTROY = 2,
-	PLACE_MAX = 3,
+	PLACE_MAX = 2,
 };
 
 // Key of methods.

@@ -340,10 +340,11 @@ static __always_inline void head_step(struct scratch *s, struct connection *c, s
 		return;
 	}
 	__builtin_memset(scan, 0, sizeof(*scan));
+	scan->len = now->len;
 	scan->start = now->starts;
 	scan->skip = !now->starts && (h->flags & HALF_SKIP_LINE);
 	FORGET_MEMORY();
-	http1_scan(scan, s->window, now->len);
+	http1_scan(scan, s->window);
 	FORGET_MEMORY();
 	now->rest = now->len - scan->used;
 	// More bytes of the same segment follow the window: they may complete the line.

@@ -6,9 +6,14 @@
 
 #include "socket.h"
 
+// Helpers that BCC knows from 0.22 on: bpf_get_current_task_btf (commit 3ca1032ab7ab, Linux 5.11) and
+// bpf_task_pt_regs (commit dd6e10fbd9fb, Linux 5.15).
+static u64 (*current_task)(void) = (void *)158;
+static u64 (*task_registers)(u64 task) = (void *)175;
+
 static __always_inline u64 user_registers(void)
 {
-	return (u64)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	return task_registers(current_task());
 }
 
 // Arguments: struct sock *sk, int ret, int flags.

@@ -98,21 +98,21 @@ static __always_inline u32 http1_line(struct scan *s, const u8 *window, u32 at)
 	return 0;
 }
 
-// Looks at the lines of window[0..len). The caller has set start and skip and cleared the rest.
-static __always_inline void http1_scan(struct scan *s, const u8 *window, u32 len)
+// Looks at the lines of window[0..s->len). The caller has set len, start and skip and cleared the rest.
+static __always_inline void http1_scan(struct scan *s, const u8 *window)
 {
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < WINDOW_WORDS; i++) {
 		u64 found;
 
-		if (i * 8 >= len)
+		if (i * 8 >= FROM_MEMORY(s->len))
 			return;
 		found = match_bytes(*(const u64 *)(window + i * 8), '\n');
 #pragma clang loop unroll(disable)
 		for (u32 k = 0; k < LINES_PER_WORD && found; k++) {
 			u32 at = i * 8 + lowest_byte(found);
 
-			if (at >= len)
+			if (at >= FROM_MEMORY(s->len))
 				return;
 			// Above the lowest one a mask bit may be false (see match_bytes).
 			if (byte_at(window, at) == '\n' && http1_line(s, window, at))

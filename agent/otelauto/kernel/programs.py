@@ -40,7 +40,7 @@ _CONSEQUENCES: Final = {
 }
 
 #: Index of the kernel's map ``jumps`` (bpf/core/state.h, enum jump) -> program.
-JUMPS: Final[tuple[str, ...]] = ("steps", "route", "inet_sock_set_state", "tcp_destroy_sock")
+JUMPS: Final[tuple[str, ...]] = ("steps", "route", "inet_sock_set_state")
 
 #: The maps that the agent reads or writes.
 MAPS: Final[tuple[str, ...]] = (
