@@ -72,9 +72,15 @@ class Bench:
             self.supervisor.stop(agent.running)
 
     def load(self, port: int, agent: Agent | None, **shape: Any) -> dict[str, Any]:
-        """Run a load to its end and, with an agent, compare the counts."""
+        """Run a load to its end and, with an agent, compare the counts.
+
+        The report gains agent_cpu_seconds, which holds the load only: not the two scrapes.
+        """
         before = counted(agent)
+        pids = descendants(agent.running.pid) if agent else ()
+        spent = cpu_seconds(pids)
         report = run_exact(self.loadgen, Load(port=port, cpu=LOAD_CPU, **shape))
+        report["agent_cpu_seconds"] = cpu_seconds(pids) - spent
         if agent:
             time.sleep(0.1)  # the server's last write has returned, its probe may still run
             self.sent += int(str(report["finished"]))
@@ -106,17 +112,15 @@ def saturated(bench: Bench) -> None:
     workers = server.children()
 
     def run(agent: Agent | None) -> float:
-        agent_pids = descendants(agent.running.pid) if agent else ()
-        before, agent_before = cpu_seconds(workers), cpu_seconds(agent_pids)
+        before = cpu_seconds(workers)
         report = bench.load(port, agent, connections=16, seconds=bench.seconds)
         per_request = (cpu_seconds(workers) - before) / report["finished"] * 1e6
         kind = "with" if agent else "without"
         bench.note(f"nginx_rate_{kind}", report["rate"])
         bench.note(f"nginx_us_{kind}", per_request)
         if agent:
-            spent = cpu_seconds(agent_pids) - agent_before
-            bench.note("agent_cpu_full", 100 * spent / report["seconds"])
-            bench.note("pss_full", pss_bytes(agent_pids) / MEGABYTE)
+            bench.note("agent_cpu_full", 100 * report["agent_cpu_seconds"] / report["seconds"])
+            bench.note("pss_full", pss_bytes(descendants(agent.running.pid)) / MEGABYTE)
         return float(report["rate"])
 
     def with_agent() -> float:
