@@ -19,7 +19,7 @@ from otelauto.errors import OtelautoError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["main", "parsers"]
 
 _DESCRIPTION = (
     "Request rate, errors and duration of the services of this host, seen from the kernel and"
@@ -54,13 +54,18 @@ def _dispatch(given: list[str]) -> int:
     if given[:1] == ["version"]:
         sys.stdout.write(f"otelauto {__version__}\n")
         return 0
-    options = _parser().parse_args(given)
+    options = _run_parser().parse_args(given)
     from otelauto.app.run import run  # noqa: PLC0415 - the other commands start faster
 
     return run(options.config, os.environ)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, by its name; "" is the agent itself. For man pages and shells."""
+    return {"": _run_parser(), "check": _check_parser(), "config": _config_parser()}
+
+
+def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="otelauto",
         description=_DESCRIPTION,
@@ -86,33 +91,57 @@ def _default_path() -> Path | None:
     return Path(named) if named else None
 
 
-def _check(given: list[str]) -> int:
+def _check_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="otelauto check", description="Check a configuration; exit code 2 if it is not valid."
     )
-    parser.add_argument("file", type=Path, nargs="?", default=_default_path())
-    parser.add_argument("-config", "--config", type=Path, dest="file")
-    options = parser.parse_args(given)
-    from otelauto.config.command import check  # noqa: PLC0415 - as above
+    _add_file(parser)
+    parser.add_argument(
+        "--start-condition",
+        action="store_true",
+        help="only tell whether a start makes sense: exit code 1 if nothing is selected and"
+        " nothing else is wrong, else 0; for a service manager",
+    )
+    return parser
 
-    return check(options.file, os.environ, out=sys.stdout, err=sys.stderr)
 
-
-def _config(given: list[str]) -> int:
+def _config_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="otelauto config",
         description="Print the reference (Markdown), the JSON schema, a commented example, or the"
         " configuration in effect with the origin of each value.",
     )
-    parser.add_argument("verb", choices=_VERBS)
-    parser.add_argument("file", type=Path, nargs="?", default=_default_path())
-    parser.add_argument("-config", "--config", type=Path, dest="file")
-    options = parser.parse_args(given)
+    parser.add_argument("verb", choices=_VERBS, help="what to print")
+    _add_file(parser)
+    return parser
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        default=_default_path(),
+        help="configuration file; without it, the environment variables alone count",
+    )
+    parser.add_argument(
+        "-config", "--config", type=Path, dest="file", metavar="FILE", help=argparse.SUPPRESS
+    )
+
+
+def _check(given: list[str]) -> int:
+    options = _check_parser().parse_args(given)
+    from otelauto.config.command import check, start_condition  # noqa: PLC0415 - as above
+
+    command = start_condition if options.start_condition else check
+    return command(options.file, os.environ, out=sys.stdout, err=sys.stderr)
+
+
+def _config(given: list[str]) -> int:
+    options = _config_parser().parse_args(given)
     from otelauto.config.command import config_command  # noqa: PLC0415 - as above
 
-    return config_command(
-        options.verb, options.file, os.environ, out=sys.stdout, err=sys.stderr
-    )
+    return config_command(options.verb, options.file, os.environ, out=sys.stdout, err=sys.stderr)
 
 
 if __name__ == "__main__":

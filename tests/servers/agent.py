@@ -6,6 +6,7 @@ The agent is known here by its command line, its readiness message and its page 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 import urllib.request
@@ -40,11 +41,30 @@ class Agent:
 
     Attributes:
         ready_seconds: from its start to its READY message.
+        config: its configuration file.
     """
 
     running: Running
     metrics_port: int
     ready_seconds: float
+    config: Path
+
+    @property
+    def pid(self) -> int:
+        return self.running.pid
+
+    def reload(self, text: str, *, timeout_seconds: float = 10) -> bool:
+        """Write the file anew, send SIGHUP, wait for the end; whether it was applied."""
+        before = self.outcomes()
+        self.config.write_text(text)
+        self.running.process.send_signal(signal.SIGHUP)
+        assert until(lambda: self.outcomes() != before, timeout_seconds=timeout_seconds)
+        return self.outcomes().get(("applied",), 0) > before.get(("applied",), 0)
+
+    def outcomes(self) -> dict[tuple[str, ...], int]:
+        """Reloads by outcome."""
+        name = "otelauto_config_reloads_total"
+        return counts(self.samples(), name, ["otelauto_outcome"])
 
     def page(self) -> str:
         """The text of /metrics, with the agent's own metrics."""
@@ -94,7 +114,8 @@ def start_agent(
 ) -> Agent:
     """Start the agent on a configuration plus a Prometheus endpoint; wait until it is READY.
 
-    The agent is told nothing else by the environment of the tests: its variables are removed.
+    The agent is told nothing else by the environment of the tests: its variables are removed. What
+    it keeps over restarts it keeps in the directory.
 
     Raises:
         StartError: it ended, or was not ready in time.
@@ -108,12 +129,16 @@ def start_agent(
         notify.settimeout(0.1)
         begin = time.monotonic()
         argv = [part.format(config=path) for part in command]
-        variables = {**clear, "NOTIFY_SOCKET": address, **(env or {})}
+        state = {
+            "STATE_DIRECTORY": str(directory / "state"),
+            "OTELAUTO_ROUTES_STATE_DIRECTORY": str(directory / "state" / "routes"),
+        }
+        variables = {**clear, **state, "NOTIFY_SOCKET": address, **(env or {})}
         running = supervisor.start("otelauto", argv, env=variables)
         _await_ready(notify, running, begin + timeout_seconds)
         ready_seconds = time.monotonic() - begin
     Path(address).unlink()
-    return Agent(Running(running.name, running.process, running.log), metrics_port, ready_seconds)
+    return Agent(running, metrics_port, ready_seconds, path)
 
 
 def _await_ready(notify: socket.socket, running: Running, deadline: float) -> None:

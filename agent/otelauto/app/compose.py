@@ -75,7 +75,12 @@ def build(loaded: Loaded, log: Any) -> Parts:
             log=log,
         )
         report = Report(
-            config, session, kernel, self_tests=self_tests, start_unix_nano=start_unix_nano, host=host
+            config,
+            session,
+            kernel,
+            self_tests=self_tests,
+            start_unix_nano=start_unix_nano,
+            host=host,
         )
         exporters = Exporters(config, report.collect, log)
         report.watch_exporters(exporters)

@@ -6,21 +6,23 @@ exporters' packages are heavy and are imported when one is made.
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 import threading
-from dataclasses import asdict
+import time
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from otelauto import __version__
 from otelauto.config.credentials import scrape_password
+from otelauto.errors import ExportError
 from otelauto.export.settings import OtlpSettings, PrometheusSettings
 from otelauto.metrics.selfstats import ExporterFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from otelauto.config.changes import Changes
     from otelauto.config.schema import Config
     from otelauto.export.otlp import OtlpExporter
     from otelauto.export.prometheus import PrometheusExporter
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Exporters", "otlp_settings", "prometheus_settings"]
 
 _PRINT_SECONDS = 5.0
+#: Share of the time to stop that is kept for closing what listens and for ending the process.
+_CLOSING_SHARE = 0.2
+_CLOSING_SECONDS_MAX = 1.0
 
 
 def otlp_settings(config: Config) -> OtlpSettings | None:
@@ -42,6 +47,7 @@ def otlp_settings(config: Config) -> OtlpSettings | None:
         protocol=cast("Literal['http/protobuf', 'grpc']", export.resolved_protocol),
         headers=tuple((name, value.reveal()) for name, value in export.headers),
         timeout_seconds=export.timeout_seconds,
+        export_timeout_seconds=export.export_timeout_seconds,
         compression=cast("Literal['none', 'gzip']", export.compression),
         certificate=export.certificate,
         client_key=export.client_key,
@@ -75,8 +81,6 @@ def _without_internal(collect: Collect) -> Collect:
     """The services' metrics only."""
 
     def narrowed() -> Snapshot:
-        from dataclasses import replace  # noqa: PLC0415 - beside its only use
-
         snapshot = collect()
         kept = tuple(resource for resource in snapshot.resources if not resource.internal)
         return replace(snapshot, resources=kept)
@@ -91,17 +95,28 @@ class Exporters:
         config: which, and how.
         collect: where they get everything from.
         log: a structlog logger.
+        clock: monotonic seconds.
 
     Raises:
         ExportError: one cannot work with its settings.
     """
 
-    def __init__(self, config: Config, collect: Collect, log: Any) -> None:
+    def __init__(
+        self,
+        config: Config,
+        collect: Collect,
+        log: Any,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._config = config
         self._collect = collect
         self._log = log
+        self._clock = clock
+        self._past_facts: ExporterFacts | None = None  # of OTLP exporters that are gone
+        self._past_scrapes: Counter[int] = Counter()
         self._otlp = self._new_otlp(config)
-        self._prometheus = self._new_prometheus(config)
+        self._prometheus = self._new_prometheus(prometheus_settings(config))
         self._printing = threading.Event()
         self._printer: threading.Thread | None = None
 
@@ -120,61 +135,50 @@ class Exporters:
             self._printer.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        """Send what there is, then end, within the time."""
+        """Send what there is, then end, all within the time."""
+        deadline = self._clock() + timeout_seconds
+        closing = min(_CLOSING_SECONDS_MAX, timeout_seconds * _CLOSING_SHARE)
         self._printing.set()
-        if self._otlp is not None and not self._otlp.shutdown(timeout_seconds):
+        if self._otlp is not None and not self._otlp.shutdown(timeout_seconds - closing):
             self._log.warning("the last export was not accepted", exporter="otlp")
+        if self._printer is not None:
+            self._printer.join(max(0.0, min(closing / 2, deadline - self._clock())))
         if self._prometheus is not None:
-            self._prometheus.stop(min(1.0, timeout_seconds))
+            self._prometheus.stop(max(0.0, min(closing / 2, deadline - self._clock())))
 
-    def reload(self, config: Config, changes: Changes) -> None:
-        """Apply what changed.
+    def reload(self, config: Config) -> None:
+        """Apply another configuration: all of it, or nothing.
 
         Raises:
-            ExportError: an exporter cannot work with its settings; the old ones go on.
+            OtelautoError: an exporter cannot work with its settings; the old ones go on.
         """
+        old, served = self._config, self._prometheus_now
+        wanted = prometheus_settings(config)
+        replaced = wanted != served
+        if replaced:
+            self._replace_prometheus(wanted)
+        try:
+            self._reload_otlp(old, config)
+        except BaseException:
+            if replaced:
+                self._replace_prometheus(served)
+            raise
         self._config = config
-        if changes.touches("otel_metrics_export"):
-            self._reload_otlp(config)
-        if changes.touches("prometheus_export") and self._prometheus is not None:
-            replacement = self._new_prometheus(config)
-            self._prometheus.stop()
-            self._prometheus = replacement
-            if replacement is not None:
-                replacement.start()
 
     @property
     def facts(self) -> tuple[ExporterFacts, ...]:
-        """What the exporters that push have done."""
-        if self._otlp is None:
-            return ()
-        status = self._otlp.status
-        return (
-            ExporterFacts(
-                "otlp_metrics",
-                successes=status.successes,
-                errors=status.errors,
-                retries=status.retries,
-                dropped_points=status.dropped_points,
-                last_success_unix_nano=status.last_success_unix_nano,
-            ),
-        )
+        """What the exporters that push have done since the start, over all reloads."""
+        now = None if self._otlp is None else _facts(self._otlp)
+        found = [facts for facts in (self._past_facts, now) if facts is not None]
+        return (_sum(found),) if found else ()
 
     @property
     def scrapes(self) -> Mapping[int, int]:
-        """Requests that the Prometheus endpoint answered, by status code."""
-        return {} if self._prometheus is None else self._prometheus.scrapes
+        """Requests that the Prometheus endpoint answered since the start, by status code."""
+        now = {} if self._prometheus is None else self._prometheus.scrapes
+        return self._past_scrapes + Counter(now)
 
-    def _reload_otlp(self, config: Config) -> None:
-        settings = otlp_settings(config)
-        if self._otlp is not None and settings is not None:
-            self._otlp.reconfigure(settings)
-            return
-        if self._otlp is not None:
-            self._otlp.shutdown(1.0)
-        self._otlp = self._new_otlp(config)
-        if self._otlp is not None:
-            self._otlp.start()
+    # --- OTLP -----------------------------------------------------------------------------------
 
     def _new_otlp(self, config: Config) -> OtlpExporter | None:
         settings = otlp_settings(config)
@@ -182,32 +186,108 @@ class Exporters:
             return None
         from otelauto.export.otlp import OtlpExporter  # noqa: PLC0415 - 20 MB
 
-        collect = self._for("otel", config)
-        return OtlpExporter(settings, collect, version=__version__, log=self._log)
+        return OtlpExporter(settings, self._for("otel"), version=__version__, log=self._log)
 
-    def _new_prometheus(self, config: Config) -> PrometheusExporter | None:
-        settings = prometheus_settings(config)
+    def _reload_otlp(self, old: Config, config: Config) -> None:
+        settings = otlp_settings(config)
+        if settings == otlp_settings(old):
+            return
+        if self._otlp is not None and settings is not None:
+            self._otlp.reconfigure(settings)
+            return
+        replacement = self._new_otlp(config)
+        if self._otlp is not None:
+            self._otlp.shutdown(1.0)
+            self._past_facts = self.facts[0]
+        self._otlp = replacement
+        if replacement is not None:
+            replacement.start()
+
+    # --- Prometheus -----------------------------------------------------------------------------
+
+    def _new_prometheus(self, settings: PrometheusSettings | None) -> PrometheusExporter | None:
+        self._prometheus_now = settings
         if settings is None:
             return None
         from otelauto.export.prometheus import PrometheusExporter  # noqa: PLC0415 - 5 MB
 
-        return PrometheusExporter(settings, self._for("prometheus", config), log=self._log)
+        return PrometheusExporter(settings, self._for("prometheus"), log=self._log)
 
-    def _for(self, exporter: str, config: Config) -> Collect:
-        wanted = config.internal_metrics.exporter
-        return self._collect if wanted in {"all", exporter} else _without_internal(self._collect)
+    def _replace_prometheus(self, settings: PrometheusSettings | None) -> None:
+        """Serve with other settings; with the old ones if that fails."""
+        before, running = self._prometheus_now, self._prometheus
+        try:
+            replacement = self._new_prometheus(settings)
+        except BaseException:
+            self._prometheus_now = before
+            raise
+        # A port may be the same, so the old one is closed before the new one is bound.
+        if running is not None:
+            running.stop()
+            self._past_scrapes += Counter(running.scrapes)
+        self._prometheus = None
+        try:
+            if replacement is not None:
+                replacement.start()
+        except ExportError:
+            self._prometheus = self._new_prometheus(before)
+            if self._prometheus is not None:
+                self._prometheus.start()
+            raise
+        self._prometheus = replacement
+
+    def _for(self, exporter: str) -> Collect:
+        """Everything that an exporter exports, as the configuration of that moment says."""
+        narrowed = _without_internal(self._collect)
+
+        def collect() -> Snapshot:
+            wanted = self._config.internal_metrics.exporter
+            return self._collect() if wanted in {"all", exporter} else narrowed()
+
+        return collect
+
+    # --- printing -------------------------------------------------------------------------------
 
     def _print(self) -> None:
-        from otelauto.export.lines import LinePrinter, rows  # noqa: PLC0415 - only if printed
+        from otelauto.export.lines import LinePrinter  # noqa: PLC0415 - only if printed
 
-        collect = _without_internal(self._collect)
-        if self._config.printer == "text":
-            LinePrinter(collect, sys.stdout, interval_seconds=_PRINT_SECONDS).run(self._printing)
-            return
-        before = collect()
-        while not self._printing.wait(_PRINT_SECONDS):
-            after = collect()
-            for row in rows(before, after):
-                sys.stdout.write(json.dumps(asdict(row)) + "\n")
-            sys.stdout.flush()
-            before = after
+        printer = LinePrinter(
+            _without_internal(self._collect),
+            sys.stdout,
+            interval_seconds=_PRINT_SECONDS,
+            as_json=self._config.printer == "json",
+        )
+        if not printer.run(self._printing, self._print_failed):
+            self._log.warning("the standard output is closed: nothing more is printed")
+            # What is left in the buffer must not make the end of the process fail.
+            os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+
+    def _print_failed(self, error: Exception) -> None:
+        self._log.error("nothing was printed", reason=f"{type(error).__name__}: {error}")
+
+
+def _facts(exporter: OtlpExporter) -> ExporterFacts:
+    status = exporter.status
+    return ExporterFacts(
+        "otlp_metrics",
+        successes=status.successes,
+        errors=status.errors,
+        retries=status.retries,
+        dropped_points=status.dropped_points,
+        last_success_unix_nano=status.last_success_unix_nano,
+    )
+
+
+def _sum(found: list[ExporterFacts]) -> ExporterFacts:
+    """What several exporters of one name did, one after the other."""
+    total = found[0]
+    for facts in found[1:]:
+        total = ExporterFacts(
+            total.name,
+            successes=total.successes + facts.successes,
+            errors=Counter(total.errors) + Counter(facts.errors),
+            retries=total.retries + facts.retries,
+            dropped_points=Counter(total.dropped_points) + Counter(facts.dropped_points),
+            last_success_unix_nano=max(total.last_success_unix_nano, facts.last_success_unix_nano),
+        )
+    return total

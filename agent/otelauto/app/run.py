@@ -8,12 +8,12 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from otelauto import logs
 from otelauto.app.compose import Parts, build
-from otelauto.config.changes import diff
+from otelauto.config.changes import applied, diff
 from otelauto.config.load import load
 from otelauto.discovery.configured import configured_selection
 from otelauto.errors import OtelautoError
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otelauto.config.load import Loaded
+    from otelauto.config.schema import Config
 
 __all__ = ["run"]
 
 _START_SECONDS = 90.0
+_IDLE = "disabled by OTEL_SDK_DISABLED"
 
 
 def run(path: Path | None, environ: Mapping[str, str]) -> int:
@@ -50,6 +52,8 @@ def run(path: Path | None, environ: Mapping[str, str]) -> int:
         log.warning("configuration notice", notice=notice)
     notifier = Notifier(environ)
     with Loop() as loop:
+        # A reload that is asked for while the agent starts is made as soon as it is ready.
+        loop.on_signal(signal.SIGHUP, lambda: None)
         if loaded.config.sdk_disabled:
             log.warning("OTEL_SDK_DISABLED is set: nothing is instrumented and nothing exported")
             return _idle(loop, notifier)
@@ -65,12 +69,18 @@ def run(path: Path | None, environ: Mapping[str, str]) -> int:
 def _idle(loop: Loop, notifier: Notifier) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.on_signal(number, loop.stop)
+    loop.on_signal(signal.SIGHUP, lambda: _reload_idle(notifier))
     if notifier.watchdog_seconds:
         loop.every(notifier.watchdog_seconds, notifier.alive)
-    notifier.ready("disabled by OTEL_SDK_DISABLED")
+    notifier.ready(_IDLE)
     loop.run()
     notifier.stopping()
     return 0
+
+
+def _reload_idle(notifier: Notifier) -> None:
+    notifier.reloading()
+    notifier.ready(_IDLE)
 
 
 @dataclass(slots=True)
@@ -101,13 +111,15 @@ class _Running:
         return 0
 
     def _say_ready(self, notifier: Notifier) -> None:
-        kernel = self.parts.kernel
-        for result in kernel.degraded:
+        for result in self.parts.kernel.degraded:
             self.log.warning("degraded", hook=result.name, meaning=result.consequence)
         targets = len(self.parts.session.targets())
-        status = f"{targets} processes instrumented, hook {kernel.way}"
-        self.log.info("ready", pid=os.getpid(), processes=targets, hook=kernel.way)
-        notifier.ready(status)
+        self.log.info("ready", pid=os.getpid(), processes=targets, hook=self.parts.kernel.way)
+        notifier.ready(self._status())
+
+    def _status(self) -> str:
+        targets = len(self.parts.session.targets())
+        return f"{targets} processes instrumented, hook {self.parts.kernel.way}"
 
     def _tidy(self) -> None:
         # What has been made up to here stays: the collector need not look at it again.
@@ -117,23 +129,33 @@ class _Running:
     def reload(self, notifier: Notifier) -> None:
         """Re-read the configuration; an invalid one is refused and the running one stays."""
         notifier.reloading()
+        refused = ""
         try:
             fresh = load(self.path, environ=self.environ)
-            changes = diff(self.loaded.config, fresh.config)
-            selection = configured_selection(fresh.config)
-            self.parts.exporters.reload(fresh.config, changes)
-            self.parts.session.reselect(fresh.config, selection)
+            config = applied(self.loaded.config, fresh.config)
+            selection = configured_selection(config)
+            # The exporters first: they are all that can refuse what was read without a fault.
+            self.parts.exporters.reload(config)
         except OtelautoError as error:
-            self.log.error("the reload is refused, the running configuration stays", reason=str(error))
+            refused = "; the last reload was refused"
+            self.log.error(  # noqa: TRY400 - what was written is wrong, not the agent
+                "the reload is refused, the running configuration stays", reason=str(error)
+            )
             self.parts.report.reloaded(None)
         else:
-            if changes.touches("log_level"):
-                self.log = logs.set_up(fresh.config.log_level, fresh.config.log_format)
-            self.loaded = fresh
-            self.parts.report.reloaded(fresh.config)
-            self.log.info("reloaded", changed=list(changes.live))
-            if changes.restart:
-                self.log.warning("these changes need a restart", options=list(changes.restart))
-            for notice in fresh.notices:
-                self.log.warning("configuration notice", notice=notice)
-        self._say_ready(notifier)
+            self.parts.session.reselect(config, selection)
+            self._adopt(fresh, config)
+        notifier.ready(self._status() + refused)
+
+    def _adopt(self, fresh: Loaded, config: Config) -> None:
+        changes = diff(self.loaded.config, fresh.config)
+        if changes.touches("log_level"):
+            self.log = logs.set_up(config.log_level, config.log_format)
+        self.loaded = replace(fresh, config=config)
+        self.parts.report.reloaded(config)
+        targets = len(self.parts.session.targets())
+        self.log.info("reloaded", changed=list(changes.live), processes=targets)
+        if changes.restart:
+            self.log.warning("these changes need a restart", options=list(changes.restart))
+        for notice in fresh.notices:
+            self.log.warning("configuration notice", notice=notice)

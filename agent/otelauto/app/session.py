@@ -22,6 +22,7 @@ from otelauto.discovery.events import (
     TargetRemoved,
 )
 from otelauto.discovery.proc import read_stat
+from otelauto.logs import Throttle
 from otelauto.metrics.resource import service_resource
 from otelauto.metrics.series import SeriesKey, series_key
 from otelauto.model import ResourceMetrics
@@ -93,6 +94,7 @@ class Session:
         self._services = ServiceIds()
         self._service_of: dict[int, int] = {}  # process id -> service id
         self._events_lost = 0
+        self._throttle = Throttle(clock)
         self.instrumentation_errors: Counter[str] = Counter()
 
     # --- discovery ------------------------------------------------------------------------------
@@ -107,7 +109,10 @@ class Session:
         """The event ring has records."""
         with self._lock:
             for record in self._kernel.events.read():
-                self._on_event(record)
+                try:
+                    self._on_event(record)
+                except Exception as error:  # noqa: BLE001, PERF203 - it must not cost the others
+                    self._fault("an event was not handled", error)
 
     def reselect(self, config: Config, selection: Selection) -> None:
         """Another configuration: selectors and routes take effect, unchanged targets stay."""
@@ -154,14 +159,15 @@ class Session:
         if "metrics" not in target.exports:
             self._kernel.drop_target(pid)
             return
-        number = self._service_id(target, match)
+        try:
+            number = self._service_id(target, match)
+            if number:
+                self._kernel.set_target(pid, number)
+        except OSError as error:
+            self._fail(target, "map_full", f"the kernel takes no more: {error.strerror}")
+            return
         if not number:
             self._fail(target, "too_many_services", "there are as many services as there can be")
-            return
-        try:
-            self._kernel.set_target(pid, number)
-        except OSError as error:
-            self._fail(target, "targets_full", str(error))
             return
         self._services.hold(number)
         self._service_of[pid] = number
@@ -206,8 +212,12 @@ class Session:
         if number:
             key = service_key(target.service)
             update = self._routes.service_added(number, key=key, rules=rules)
-            self._kernel.put_routes(update)
-            self._kernel.open_service(number, self._routes.service_entry(number))
+            try:
+                self._put_routes(update)
+                self._kernel.open_service(number, self._routes.service_entry(number))
+            except OSError:
+                self._remove(number)
+                raise
             self._kernel.delete_routes(update)
         return number
 
@@ -230,9 +240,16 @@ class Session:
         """Carries out an update in the order that lets a walk see the old or the new routes."""
         if not update:
             return
-        self._kernel.put_routes(update)
+        self._put_routes(update)
         self._kernel.set_service(number, self._routes.service_entry(number))
         self._kernel.delete_routes(update)
+
+    def _put_routes(self, update: Update) -> None:
+        """Where the kernel has no room for a route, paths that have it are resolved here."""
+        try:
+            self._kernel.put_routes(update)
+        except OSError as error:
+            self._fault("the kernel has no room for more routes", error)
 
     def _cache(self, key: abi.PathKey, route: int) -> None:
         if route != abi.Route.PENDING:
@@ -324,9 +341,23 @@ class Session:
 
     def _expire(self) -> None:
         for number in self._services.expired(self._clock(), _KEEP_SECONDS):
-            self._kernel.delete_routes(self._routes.service_removed(number))
-            self._kernel.delete_red(self._aggregate.drop_service(number))
-            self._services.remove(number)
+            self._remove(number)
+
+    def _remove(self, number: int) -> None:
+        self._kernel.delete_routes(self._routes.service_removed(number))
+        self._kernel.delete_red(self._aggregate.drop_service(number))
+        self._services.remove(number)
+
+    def _fault(self, message: str, error: Exception) -> None:
+        """Says and counts what should not happen, and goes on."""
+        reason = type(error).__name__
+        self.instrumentation_errors[reason] += 1
+        held = self._throttle.admit(f"{message} {reason}")
+        if held is not None:
+            unexpected = not isinstance(error, OSError)
+            self._log.error(
+                message, reason=str(error), exc_info=error if unexpected else None, **held
+            )
 
     def _resources(self) -> tuple[ResourceMetrics, ...]:
         extra = self._config.resource_attributes

@@ -56,9 +56,7 @@ def ways(setting: str, found: Features) -> tuple[Way, ...]:
     return tuple(wanted)
 
 
-def bring_up(
-    config: Config, settings: KernelSettings, log: Any
-) -> tuple[Kernel, dict[str, bool]]:
+def bring_up(config: Config, settings: KernelSettings, log: Any) -> tuple[Kernel, dict[str, bool]]:
     """Check the host, then load, attach and test until one way of hooking passes.
 
     Returns:
@@ -76,7 +74,7 @@ def bring_up(
     for way in ways(config.ebpf.hook, features.probe()):
         try:
             return _try(settings, way, results), results
-        except (LoadError, SelfTestError) as error:
+        except (LoadError, SelfTestError) as error:  # noqa: PERF203 - two turns
             log.warning("this way of hooking does not work", hook=way, reason=str(error))
             failure = failure or error
     raise failure or CannotInstrumentError("no way of hooking works")

@@ -41,12 +41,14 @@ class Finding:
         paths: the options it concerns; the first that is given is its place.
         fatal: it makes the configuration invalid.
         missing: it says that something is not there.
+        idle: it says that there is nothing to do.
     """
 
     message: str
     paths: tuple[str, ...]
     fatal: bool = True
     missing: bool = False
+    idle: bool = False
 
 
 def settled(config: Config, given: Collection[str]) -> Config:
@@ -98,6 +100,7 @@ def _selection(config: Config) -> Iterator[Finding]:
             " discovery.instrument (variables OPEN_PORT, EXECUTABLE_NAME, SYSTEM_WIDE)",
             _SELECTORS,
             missing=True,
+            idle=True,
         )
     if ebpf.system_wide and config.has_quick_selector:
         yield Finding(

@@ -6,8 +6,8 @@ Pure functions over configurations and their declarations.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from otelauto.options import Option, members
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from otelauto.config.schema import Config
 
-__all__ = ["Changes", "diff", "fingerprint"]
+__all__ = ["Changes", "applied", "diff", "fingerprint"]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,25 @@ def diff(old: Config, new: Config) -> Changes:
         live=tuple(path for path, reload in found if reload == "live"),
         restart=tuple(path for path, reload in found if reload == "restart"),
     )
+
+
+def applied(old: T, new: T) -> T:
+    """What is in force after a reload: the new values, but the old ones where it takes a restart.
+
+    Args:
+        old: a configuration in force, or a section of it.
+        new: the one that was read.
+    """
+    kept: dict[str, Any] = {}
+    for member in members(type(old)):
+        before, after = getattr(old, member.attribute), getattr(new, member.attribute)
+        if isinstance(member.spec, Option):
+            if member.spec.reload == "restart":
+                kept[member.attribute] = before
+        elif not member.spec.many:
+            kept[member.attribute] = applied(before, after)
+    fresh: T = replace(new, **kept)  # type: ignore[type-var]
+    return fresh
 
 
 def _differences(old: Any, new: Any, prefix: str) -> Iterator[tuple[str, str]]:

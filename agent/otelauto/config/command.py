@@ -12,13 +12,13 @@ from otelauto.config.json_schema import json_schema_text
 from otelauto.config.load import Loaded, load
 from otelauto.config.reference import reference
 from otelauto.config.render import effective, example
-from otelauto.errors import ConfigError
+from otelauto.errors import ConfigError, NothingSelectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["VERBS", "check", "config_command"]
+__all__ = ["VERBS", "check", "config_command", "start_condition"]
 
 _TEXTS: Mapping[str, Callable[[], str]] = {
     "reference": reference,
@@ -43,6 +43,29 @@ def check(
     if loaded is None:
         return ConfigError.exit_code
     print(f"{loaded.file or 'the environment'}: valid", file=out or sys.stdout)
+    return 0
+
+
+def start_condition(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+) -> int:
+    """Whether a service manager should start the agent: 1 only if there is nothing to do yet.
+
+    Every other fault is 0: the start itself reports it, with the exit code that belongs to it.
+    Source: systemd.service(5), ExecCondition=.
+    """
+    try:
+        load(path, environ=environ)
+    except NothingSelectedError as error:
+        print(f"not started: {error}", file=out or sys.stdout)
+        return 1
+    except ConfigError:
+        # The same file is read again in a moment, by the agent.
+        pass
     return 0
 
 

@@ -89,10 +89,14 @@ class Tls:
     """TLS of the Prometheus endpoint."""
 
     cert_file: str = opt(
-        "", kind=PATH, help="File with the server's certificate chain (PEM).", reload="restart"
+        "",
+        kind=PATH,
+        help="File with the server's certificate chain (PEM).",
     )
     key_file: str = opt(
-        "", kind=PATH, help="File with the server's private key (PEM).", reload="restart"
+        "",
+        kind=PATH,
+        help="File with the server's private key (PEM).",
     )
 
 
@@ -125,7 +129,6 @@ class PrometheusExport:
             "BEYLA_PROMETHEUS_PORT",
             Variable("OTEL_EXPORTER_PROMETHEUS_PORT", lenient=True),
         ),
-        reload="restart",
         example="9400",
     )
     path: str = opt(
@@ -133,14 +136,12 @@ class PrometheusExport:
         kind=URL_PATH,
         help="Path of the endpoint.",
         env=("PROMETHEUS_PATH", "BEYLA_PROMETHEUS_PATH"),
-        reload="restart",
     )
     listen_address: str = opt(
         "127.0.0.1",
         kind=TEXT,
         help="Address on which the endpoint listens; `0.0.0.0` or `::` means all.",
         env=("OTEL_EXPORTER_PROMETHEUS_HOST",),
-        reload="restart",
     )
     tls: Tls = section(Tls, help="TLS of the endpoint; both files or none.")
     basic_auth: BasicAuth = section(BasicAuth, help="Basic authentication of the endpoint.")
@@ -164,7 +165,6 @@ class InternalPrometheus:
         " the others at `prometheus_export`.",
         env=("INTERNAL_METRICS_PROMETHEUS_PORT", "BEYLA_INTERNAL_METRICS_PROMETHEUS_PORT"),
         elsewhere=("internal_metrics.port",),
-        reload="restart",
     )
     path: str = opt(
         "/internal/metrics",
@@ -172,7 +172,6 @@ class InternalPrometheus:
         help="Path of that endpoint.",
         env=("INTERNAL_METRICS_PROMETHEUS_PATH", "BEYLA_INTERNAL_METRICS_PROMETHEUS_PATH"),
         elsewhere=("internal_metrics.path",),
-        reload="restart",
     )
 
 
@@ -186,7 +185,6 @@ class InternalMetrics:
         help="Which exporters carry the agent's own metrics: `all` that are on, only one, or"
         " none.",
         env=("BEYLA_INTERNAL_METRICS_EXPORTER",),
-        reload="restart",
     )
     prometheus: InternalPrometheus = section(
         InternalPrometheus, help="An endpoint of its own for the agent's own metrics."

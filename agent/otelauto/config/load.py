@@ -16,7 +16,7 @@ from otelauto.config._flatten import Problem, flatten
 from otelauto.config._merge import Merge, Origin
 from otelauto.config._rules import Finding, findings, settled
 from otelauto.config.schema import Config
-from otelauto.errors import ConfigError
+from otelauto.errors import ConfigError, NothingSelectedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,7 @@ def load(path: Path | None, *, environ: Mapping[str, str]) -> Loaded:
 
     Raises:
         ConfigError: something is not valid; all that is wrong is in the message, one line each.
+        NothingSelectedError: a ConfigError; nothing is wrong but that nothing is selected.
     """
     if path is None:
         return loads("", file="", environ=environ)
@@ -70,11 +71,11 @@ def loads(text: str, *, file: str, environ: Mapping[str, str]) -> Loaded:
     merge = Merge(flatten(root), environ)
     config = settled(merge.build(Config, ""), merge.origins)
     merge.note_unknown_variables()
-    for finding in findings(config):
-        _report(finding, merge)
+    idle = [_report(finding, merge) and finding.idle for finding in findings(config)]
     if merge.problems:
         empty = f"{file}: the file is empty\n" if root is None and file else ""
-        raise ConfigError(empty + _message(merge.problems, file))
+        kind = NothingSelectedError if len(merge.problems) == sum(idle) else ConfigError
+        raise kind(empty + _message(merge.problems, file))
     notices = sorted(merge.notices, key=lambda notice: notice[0])
     return Loaded(
         config=config,
@@ -89,13 +90,17 @@ def loads(text: str, *, file: str, environ: Mapping[str, str]) -> Loaded:
     )
 
 
-def _report(finding: Finding, merge: Merge) -> None:
-    """Adds a finding, unless it only follows from a problem that is known already."""
+def _report(finding: Finding, merge: Merge) -> bool:
+    """Adds a finding, unless it only follows from a problem that is known already.
+
+    Returns:
+        Whether it is a problem.
+    """
     if finding.fatal:
         for problem in merge.problems:
             near = any(problem.path.startswith(path) for path in finding.paths)
             if near or (finding.missing and problem.unknown):
-                return
+                return False
     known = (merge.origins[path] for path in finding.paths if path in merge.origins)
     origin = next(known, Origin())
     if finding.fatal:
@@ -104,6 +109,7 @@ def _report(finding: Finding, merge: Merge) -> None:
     else:
         prefix = f"variable {origin.variable}: " if origin.variable else ""
         merge.notices.append((origin.line, prefix + finding.message))
+    return finding.fatal
 
 
 def _message(problems: list[Problem], file: str) -> str:

@@ -1,4 +1,4 @@
-"""What became of one OTLP request, and how often that is worth a line in the log.
+"""What became of one OTLP request.
 
 The vocabulary that the transports and the exporter share: values and small pure functions.
 """
@@ -11,11 +11,9 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from opentelemetry.sdk.metrics.export import MetricsData
 
-__all__ = ["Outcome", "Throttle", "Transport", "retry_after_seconds", "root_cause", "scrubbed"]
+__all__ = ["Outcome", "Transport", "retry_after_seconds", "root_cause", "scrubbed"]
 
 #: A receiver that asks for more patience than this is asked again after this.
 _RETRY_AFTER_MAX_SECONDS = 3600.0
@@ -105,29 +103,3 @@ def retry_after_seconds(value: str | None, *, now_unix: float) -> float | None:
         except (TypeError, ValueError, OverflowError):
             return None
     return min(max(seconds, 0.0), _RETRY_AFTER_MAX_SECONDS)
-
-
-class Throttle:
-    """Lets one message per cause through in a while, and remembers how many it held back.
-
-    Args:
-        clock: monotonic seconds.
-        seconds: the while.
-    """
-
-    def __init__(self, clock: Callable[[], float], *, seconds: float = 10.0) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._last: dict[str, float] = {}
-        self._held: dict[str, int] = {}
-
-    def admit(self, cause: str) -> Mapping[str, int] | None:
-        """None: say nothing. Else the fields to add to the message: how many were held back."""
-        now = self._clock()
-        last = self._last.get(cause)
-        if last is not None and now - last < self._seconds:
-            self._held[cause] = self._held.get(cause, 0) + 1
-            return None
-        self._last[cause] = now
-        held = self._held.pop(cause, 0)
-        return {"held_back": held} if held else {}

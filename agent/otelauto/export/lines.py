@@ -1,14 +1,15 @@
-"""What happened between two snapshots, as a table for people.
+"""What happened between two snapshots, as a table for people or as JSON lines for programs.
 
-Rows are values (``rows``), their text is a pure function (``table``), and LinePrinter is the loop
-that writes it, for ``print_traces``, the demonstration and ``otelauto top``.
+Rows are values (``rows``), their text is a pure function (``table``, ``json_lines``), and
+LinePrinter is the loop that writes it, for ``print_traces``, ``trace_printer`` and the
+demonstration.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, TextIO
 
 from otelauto.export._merge import added, merged, valid_text
@@ -18,11 +19,11 @@ from otelauto.model import HistogramPoint
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from otelauto.model import Attributes, AttributeValue, Collect, Snapshot
 
-__all__ = ["LinePrinter", "Row", "rows", "table"]
+__all__ = ["LinePrinter", "Row", "json_lines", "rows", "table"]
 
 _SIDES = {catalog.HTTP_SERVER_DURATION.name: "in", catalog.HTTP_CLIENT_DURATION.name: "out"}
 _HEADINGS = (
@@ -142,14 +143,23 @@ def table(found: Sequence[Row], *, width: int = 0, limit: int = 0) -> str:
     return "\n".join(lines) + "\n"
 
 
+def json_lines(found: Sequence[Row], *, time_unix_nano: int) -> str:
+    """Each row as a JSON object on a line of its own, with the end of its interval."""
+    moment = time_unix_nano / 1e9
+    return "".join(
+        json.dumps({"time_unix_seconds": moment, **asdict(row)}) + "\n" for row in found
+    )
+
+
 class LinePrinter:
-    """Writes the table again and again.
+    """Writes what happened again and again.
 
     Args:
         collect: gives the snapshots.
         stream: where to; a terminal is cleared before each table.
         interval_seconds: between two tables.
         limit: rows at most; 0: all, or as many as the terminal has lines.
+        as_json: JSON lines instead of tables, with all rows.
     """
 
     def __init__(
@@ -159,30 +169,64 @@ class LinePrinter:
         *,
         interval_seconds: float = 2.0,
         limit: int = 0,
+        as_json: bool = False,
     ) -> None:
         self._collect = collect
         self._stream = stream
         self._interval_seconds = interval_seconds
         self._limit = limit
+        self._as_json = as_json
         self._before: Snapshot | None = None
 
     def print_once(self) -> None:
-        """One table of what happened since the last one, or since the series began."""
+        """What happened since the last time, or since the series began."""
+        self._write(self._text())
+
+    def run(
+        self, stop: threading.Event, failed: Callable[[Exception], None] | None = None
+    ) -> bool:
+        """Print at each interval, and a last time when stop is set.
+
+        Args:
+            stop: set by whoever wants the end.
+            failed: told of a collection that failed; the next may not.
+
+        Returns:
+            False if it ended because nothing more can be written: nobody reads, or a disk is full.
+        """
+        stopped = False
+        self._before = merged(self._collect())
+        while not stopped:
+            stopped = stop.wait(self._interval_seconds)
+            try:
+                text = self._text()
+            except Exception as error:  # noqa: BLE001 - the thread must outlive a failed collect
+                if failed is not None:
+                    failed(error)
+                continue
+            try:
+                self._write(text)
+            except (OSError, ValueError):  # closed at the other end, or at this one
+                return False
+        return True
+
+    def _text(self) -> str:
         after = merged(self._collect())
+        found, self._before = rows(self._before, after), after
+        if self._as_json:
+            return json_lines(found, time_unix_nano=after.time_unix_nano)
+        return self._table(found)
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+    def _table(self, found: Sequence[Row]) -> str:
         terminal = self._stream.isatty()
         size = shutil.get_terminal_size() if terminal else None
         limit = self._limit or (max(3, size.lines - 4) if size else 0)
-        text = table(rows(self._before, after), width=size.columns if size else 0, limit=limit)
-        self._before = after
-        self._stream.write(f"\x1b[H\x1b[J{text}" if terminal else f"{text}\n")
-        self._stream.flush()
-
-    def run(self, stop: threading.Event) -> None:
-        """Print at each interval until stop is set, or until nobody reads any more."""
-        self._before = merged(self._collect())
-        with contextlib.suppress(BrokenPipeError):
-            while not stop.wait(self._interval_seconds):
-                self.print_once()
+        text = table(found, width=size.columns if size else 0, limit=limit)
+        return f"\x1b[H\x1b[J{text}" if terminal else f"{text}\n"
 
 
 def _points(

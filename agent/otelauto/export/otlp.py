@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 from otelauto.export import _outcome
 from otelauto.export._delta import Delta
 from otelauto.export._merge import batches, merged
-from otelauto.export._outcome import Outcome, Throttle
+from otelauto.export._outcome import Outcome
+from otelauto.logs import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -166,7 +167,7 @@ class OtlpExporter:
     def export(self, *, timeout_seconds: float | None = None) -> bool:
         """Collect and send now, once; whether everything was accepted."""
         with self._turn:
-            limit = timeout_seconds or self._settings.timeout_seconds
+            limit = timeout_seconds or self._settings.export_timeout_seconds
             return self._export_all(time_limit_seconds=limit).accepted
 
     def _adopt(self) -> None:
@@ -217,7 +218,8 @@ class OtlpExporter:
                     self._wake.clear()
                     tick = due = self._clock() + interval
                     continue
-                outcome = self._export_all(time_limit_seconds=self._settings.timeout_seconds)
+                limit = self._settings.export_timeout_seconds
+                outcome = self._export_all(time_limit_seconds=limit)
             now = self._clock()
             if outcome.retryable:
                 due = now + self._pause_seconds(outcome)
@@ -246,7 +248,8 @@ class OtlpExporter:
             for batch in batches(owed, self._batch_points):
                 data = metrics_data(batch, delta_kinds=kinds, version=self._version)
                 left = max(0.05, deadline - self._clock())
-                outcome = self._transport.send(data, timeout_seconds=left)
+                limit = min(left, self._settings.timeout_seconds)
+                outcome = self._transport.send(data, timeout_seconds=limit)
                 self._account(outcome, batch)
                 if not outcome.accepted and outcome.reason != "encode":
                     break

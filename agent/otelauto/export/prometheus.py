@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from otelauto.errors import ExportError
 from otelauto.export import _tls
 from otelauto.export._merge import merged
-from otelauto.export._outcome import Throttle
 from otelauto.export._page_server import Access, Answer, Limits, PageServer
+from otelauto.logs import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

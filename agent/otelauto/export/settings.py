@@ -22,6 +22,7 @@ class OtlpSettings:
             a basic Authorization header and is never logged.
         headers: sent with each request; names are case-insensitive.
         timeout_seconds: of one request.
+        export_timeout_seconds: of all requests of one export.
         certificate: PEM file of the certification authorities to trust; empty: the system's.
         client_key: PEM file of the client's private key; empty: none.
         client_certificate: PEM file of the client's certificate chain; empty: none.
@@ -36,6 +37,7 @@ class OtlpSettings:
     protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
     headers: tuple[tuple[str, str], ...] = ()
     timeout_seconds: float = 10.0
+    export_timeout_seconds: float = 30.0
     compression: Literal["none", "gzip"] = "none"
     certificate: str = ""
     client_key: str = ""

@@ -22,7 +22,7 @@ __all__ = ["Loop"]
 
 
 class Loop:
-    """Calls back from the thread that runs it.
+    """Calls back from the thread that runs it; made and closed by the main thread.
 
     Args:
         clock: monotonic seconds.
@@ -33,6 +33,8 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        # From now on, not from run() on: a signal between on_signal() and run() must not be lost.
+        self._earlier_wake = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         self._signals: dict[int, Callable[[], None]] = {}
         self._earlier: dict[int, Any] = {}
         self._tick: Callable[[], None] | None = None
@@ -44,9 +46,13 @@ class Loop:
         self._selector.register(fd, selectors.EVENT_READ, call)
 
     def on_signal(self, number: int, call: Callable[[], None]) -> None:
-        """Call after a signal; the handler itself does nothing but wake the loop."""
+        """Call after a signal, also one that came before run(); another call replaces the first.
+
+        The handler itself does nothing but wake the loop.
+        """
         self._signals[number] = call
-        self._earlier[number] = signal.signal(number, lambda *_: None)
+        earlier = signal.signal(number, lambda *_: None)
+        self._earlier.setdefault(number, earlier)
 
     def every(self, seconds: float, call: Callable[[], None]) -> None:
         """Call at each interval."""
@@ -58,13 +64,9 @@ class Loop:
 
     def run(self) -> None:
         """Until stop()."""
-        earlier = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        try:
-            due = self._clock() + self._tick_seconds
-            while not self._stopped:
-                due = self._turn(due)
-        finally:
-            signal.set_wakeup_fd(earlier)
+        due = self._clock() + self._tick_seconds
+        while not self._stopped:
+            due = self._turn(due)
 
     def _turn(self, due: float) -> float:
         timeout = max(0.0, due - self._clock()) if self._tick else None
@@ -91,6 +93,7 @@ class Loop:
         """Give back the signals and the descriptors."""
         for number, handler in self._earlier.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._earlier_wake)
         self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)

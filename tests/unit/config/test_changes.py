@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from otelauto.config.changes import Changes, diff, fingerprint
+from otelauto.config.changes import Changes, applied, diff, fingerprint
 from otelauto.config.load import loads
 
 
@@ -18,12 +18,29 @@ def test_equal_configurations_do_not_differ():
 def test_changes_are_live_or_need_a_restart():
     changes = diff(
         config(""),
-        config(
-            "log_level: WARN\nbuckets: {duration_histogram: [1]}\nprometheus_export: {port: 1}"
-        ),
+        config("log_level: WARN\nbuckets: {duration_histogram: [1]}\ntrace_printer: json"),
     )
     assert changes.live == ("log_level",)
-    assert changes.restart == ("buckets.duration_histogram", "prometheus_export.port")
+    assert changes.restart == ("buckets.duration_histogram", "trace_printer")
+
+
+def test_after_a_reload_what_needs_a_restart_is_as_it_was():
+    """Whatever sections it is in; entries and live options are the new ones."""
+    old = config("resource_attributes: {a: '1'}\nroutes: {placeholder: '*'}")
+    new = config(
+        "resource_attributes: {a: '2'}\nroutes: {placeholder: '{id}', unmatched: path}\n"
+        "log_level: WARN\ndiscovery: {instrument: [{pids: [1]}]}"
+    )
+    found = applied(old, new)
+    assert (("a", "1"),) == found.resource_attributes
+    assert ("*", "path", "WARN") == (
+        found.routes.placeholder,
+        found.routes.unmatched,
+        found.log_level,
+    )
+    assert new.discovery == found.discovery
+    assert diff(old, new).restart == diff(found, new).restart
+    assert new == applied(new, new)
 
 
 def test_a_new_token_alone_is_a_change():

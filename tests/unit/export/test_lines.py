@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import threading
 from dataclasses import replace
 
+import pytest
 from tests.unit.export.samples import NOW, START, histogram, service, snapshot
 
-from otelauto.export.lines import LinePrinter, rows, table
+from otelauto.export.lines import LinePrinter, json_lines, rows, table
 from otelauto.metrics import catalog
 
 SECOND = 1_000_000_000
@@ -169,29 +171,66 @@ def test_a_terminal_is_cleared_and_sized(monkeypatch):
     assert max(map(len, text.replace("\x1b[H\x1b[J", "").splitlines())) <= 90
 
 
-def test_run_prints_differences_until_it_is_stopped():
-    stop = threading.Event()
-    stream = io.StringIO()
+def counting(stop, *, last):
     turns = iter(
         at(n, histogram((0, 10 * n, 0, 0, 0, 0), method="GET", status=200)) for n in range(100)
     )
 
     def collect():
         one = next(turns)
-        if one.time_unix_nano >= NOW + 3 * SECOND:
+        if one.time_unix_nano >= NOW + last * SECOND:
             stop.set()
         return one
 
-    LinePrinter(collect, stream, interval_seconds=0.01).run(stop)
+    return collect
+
+
+def test_run_prints_differences_until_it_is_stopped_and_once_more():
+    stop = threading.Event()
+    stream = io.StringIO()
+    printer = LinePrinter(counting(stop, last=2), stream, interval_seconds=0.01)
+    assert printer.run(stop)
     assert [
         float(line.split()[5]) for line in stream.getvalue().splitlines() if "2xx" in line
     ] == [10.0, 10.0, 10.0]
 
 
-def test_run_ends_when_nobody_reads():
+def test_json_lines_are_the_rows():
+    stop = threading.Event()
+    stream = io.StringIO()
+    printer = LinePrinter(counting(stop, last=1), stream, interval_seconds=0.01, as_json=True)
+    assert printer.run(stop)
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [10, 10] == [one["requests"] for one in found]
+    assert ["GET", "GET"] == [one["method"] for one in found]
+    assert [NOW / 1e9 + 1, NOW / 1e9 + 2] == [one["time_unix_seconds"] for one in found]
+    assert "" == json_lines((), time_unix_nano=NOW)
+
+
+def test_a_collection_that_fails_is_told_and_the_next_is_printed():
+    stop = threading.Event()
+    good = counting(stop, last=2)
+    calls = []
+    told = []
+
+    def collect():
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("map gone")
+        return good()
+
+    stream = io.StringIO()
+    assert LinePrinter(collect, stream, interval_seconds=0.01).run(stop, told.append)
+    assert ["map gone"] == [str(error) for error in told]
+    assert 3 == stream.getvalue().count("SERVICE")
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError(28, "no space"), ValueError])
+def test_run_ends_when_nothing_can_be_written(error):
     class Closed(io.StringIO):
         def write(self, _):
-            raise BrokenPipeError
+            raise error
 
     one = at(0, histogram(method="GET", status=200))
-    LinePrinter(lambda: one, Closed(), interval_seconds=0.01).run(threading.Event())
+    printer = LinePrinter(lambda: one, Closed(), interval_seconds=0.01)
+    assert not printer.run(threading.Event())

@@ -9,7 +9,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otelauto.export._outcome import Throttle, retry_after_seconds, root_cause, scrubbed
+from otelauto.export._outcome import retry_after_seconds, root_cause, scrubbed
 
 NOW = 1_700_000_000.0
 
@@ -61,15 +61,3 @@ def test_the_root_cause_of_a_failed_request_has_no_url():
         requests.post("http://127.0.0.1:9/v1/metrics?token=s3cret", timeout=1)
     assert "s3cret" in str(caught.value)
     assert root_cause(caught.value) == "Connection refused"
-
-
-def test_a_cause_is_admitted_once_in_ten_seconds_and_the_rest_is_counted():
-    now = [0.0]
-    throttle = Throttle(lambda: now[0])
-    admitted = []
-    for second in range(25):
-        now[0] = float(second)
-        admitted.append(throttle.admit("connection"))
-    assert [n for n, one in enumerate(admitted) if one is not None] == [0, 10, 20]
-    assert [admitted[0], admitted[10]] == [{}, {"held_back": 9}]
-    assert throttle.admit("tls") == {}
