@@ -10,6 +10,11 @@
 #include "state.h"
 #include "../proto/http1.h"
 
+// The errors (errno) after which nothing more comes.
+#define ERROR_PIPE 32
+#define ERROR_RESET 104
+#define ERROR_TIMEOUT 110
+
 // What happens at the end of a step, in this order.
 enum action {
 	ACT_FINISH = 1,		// the response of the first waiting request is over
@@ -507,6 +512,40 @@ static __always_inline void finish(struct finished *done, struct connection *c, 
 		((u64 *)key->address)[1] = ((u64 *)c->address)[1];
 	}
 	pop(c, socket);
+}
+
+// The first request that waits will not get a (complete) response. Returns 1 if `done` is to be committed.
+static __always_inline u32 end_one(struct finished *done, struct connection *c, u64 sk, u64 now, u32 fault)
+{
+	const struct half *response = &c->half[RESPONSE];
+	u64 end = now;
+
+	if (response->phase == PHASE_CLOSE && fault != FAULT_CONNECTION_RESET) {
+		end = c->last_ns; // the end of the stream was the end of the response
+		fault = FAULT_NONE;
+	} else if (response->phase == PHASE_LOST) {
+		// It may well have been answered: nothing is known of that.
+		fault = FAULT_NONE;
+		end = c->last_ns;
+		if (!(response->flags & HALF_SEEN)) {
+			count(COUNT_RESPONSE_UNSEEN);
+			pop(c, sk);
+			return 0;
+		}
+	}
+	finish(done, c, sk, end, fault);
+	return 1;
+}
+
+// An operation failed (error: errno) or the stream ended (0): what does it mean for the requests that wait?
+static __always_inline u32 fault_of(struct connection *c, u8 direction, u32 error)
+{
+	if (error == ERROR_RESET || error == ERROR_PIPE || error == ERROR_TIMEOUT)
+		return FAULT_CONNECTION_RESET;
+	// The peer closes: a client will get nothing more; a server may still answer.
+	if (!error && direction == RECEIVED && c->role == ROLE_CLIENT)
+		return FAULT_CONNECTION_CLOSED;
+	return FAULT_NONE;
 }
 
 // scratch.next waits for its response.
