@@ -61,7 +61,10 @@ def _dispatch(given: list[str]) -> int:
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command, by its name; "" is the agent itself. For man pages and shells."""
+    """The parser of each command, by its name; "" is the agent itself.
+
+    For the man page and the shells' completions.
+    """
     return {"": _run_parser(), "check": _check_parser(), "config": _config_parser()}
 
 
@@ -133,8 +136,9 @@ def _check(given: list[str]) -> int:
     options = _check_parser().parse_args(given)
     from otelauto.config.command import check, start_condition  # noqa: PLC0415 - as above
 
-    command = start_condition if options.start_condition else check
-    return command(options.file, os.environ, out=sys.stdout, err=sys.stderr)
+    if options.start_condition:
+        return start_condition(options.file, os.environ, err=sys.stderr)
+    return check(options.file, os.environ, out=sys.stdout, err=sys.stderr)
 
 
 def _config(given: list[str]) -> int:

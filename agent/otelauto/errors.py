@@ -5,6 +5,7 @@ line prints it as one line and exits with the type's code::
 
     OtelautoError            (1)
       ConfigError            (2)  the configuration is not valid
+        NothingSelectedError (2)  all is well, but there is nothing to do yet
       CannotInstrumentError  (3)  this host or this privilege cannot run the probes
         LoadError            (3)  the kernel programs did not compile, load or attach
         SelfTestError        (3)  no way of hooking reports a known exchange correctly
@@ -18,6 +19,7 @@ __all__ = [
     "ConfigError",
     "ExportError",
     "LoadError",
+    "NothingSelectedError",
     "OtelautoError",
     "SelfTestError",
 ]
@@ -46,6 +48,10 @@ class ConfigError(OtelautoError):
     """The configuration is not valid; the message names file, line and key, or the variable."""
 
     exit_code = 2
+
+
+class NothingSelectedError(ConfigError):
+    """The only fault of the configuration is that it selects nothing, as after an installation."""
 
 
 class CannotInstrumentError(OtelautoError):

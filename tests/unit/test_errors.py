@@ -27,6 +27,7 @@ def test_without_a_remedy_the_text_is_the_message_alone():
     [
         ("OtelautoError", 1),
         ("ConfigError", 2),
+        ("NothingSelectedError", 2),
         ("CannotInstrumentError", 3),
         ("LoadError", 3),
         ("SelfTestError", 3),

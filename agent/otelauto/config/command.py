@@ -50,7 +50,6 @@ def start_condition(
     path: Path | None,
     environ: Mapping[str, str],
     *,
-    out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> int:
     """Whether a service manager should start the agent: 1 only if there is nothing to do yet.
@@ -61,11 +60,11 @@ def start_condition(
     try:
         load(path, environ=environ)
     except NothingSelectedError as error:
-        print(f"not started: {error}", file=out or sys.stdout)
+        print(f"not started: {error}", file=err or sys.stderr)
         return 1
     except ConfigError:
         # The same file is read again in a moment, by the agent.
-        pass
+        return 0
     return 0
 
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from otelauto.config.command import VERBS, check, config_command
+from otelauto.config.command import VERBS, check, config_command, start_condition
 
 GOOD = "ebpf: {open_port: 80}\nnoop: true\nchannel_buffer_len: 5\n"
 
@@ -51,3 +51,29 @@ def test_an_unknown_verb_and_a_bad_file_have_exit_code_2(good):
     good.write_text("x: 1\n")
     assert config_command("effective", good, {}, err=err) == 2
     assert f"{good}:1: unknown key" in err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "code"),
+    [
+        ("noop: true\n", {}, 1),
+        ("noop: true\nebpf:\n", {}, 1),
+        ("noop: true\n", {"OPEN_PORT": "80"}, 0),
+        (GOOD, {}, 0),
+        # What else is wrong is told by the start itself, with its own exit code.
+        ("noop: true\ndiscovry: 1\n", {}, 0),
+        ("log_level: INFO\n", {}, 0),
+        ("", {}, 0),
+    ],
+)
+def test_only_a_configuration_that_lacks_nothing_but_a_selector_keeps_a_start_back(
+    text, environ, code, good
+):
+    good.write_text(text)
+    err = io.StringIO()
+    assert code == start_condition(good, environ, err=err)
+    assert bool(code) == err.getvalue().startswith(f"not started: {good}: nothing is selected")
+
+
+def test_a_file_that_is_not_there_does_not_keep_a_start_back(tmp_path):
+    assert 0 == start_condition(tmp_path / "none.yml", {})
