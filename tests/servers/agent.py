@@ -5,21 +5,22 @@ The agent is known here by its command line, its readiness message and its page 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import socket
 import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.servers.notify import Notify
 from tests.servers.process import Running, StartError, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Agent", "Sample", "counts", "start_agent", "until"]
+__all__ = ["Agent", "Sample", "agent_environment", "counts", "start_agent", "until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT_VARIABLES = ("OTEL_", "BEYLA_", "OTELAUTO_")
@@ -110,6 +111,7 @@ def start_agent(
     metrics_port: int,
     command: tuple[str, ...] = COMMAND,
     env: dict[str, str] | None = None,
+    notify: Notify | None = None,
     timeout_seconds: float = 40,
 ) -> Agent:
     """Start the agent on a configuration plus a Prometheus endpoint; wait until it is READY.
@@ -122,32 +124,35 @@ def start_agent(
     """
     path = directory / f"otelauto-{metrics_port}.yml"
     path.write_text(f"prometheus_export:\n  port: {metrics_port}\n{config}")
-    address = str(directory / f"notify-{metrics_port}.sock")
-    clear = dict.fromkeys(name for name in os.environ if name.startswith(AGENT_VARIABLES))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.bind(address)
-        notify.settimeout(0.1)
-        begin = time.monotonic()
+    begin = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        if notify is None:
+            socket_path = directory / f"notify-{metrics_port}-{time.monotonic_ns()}.sock"
+            notify = stack.enter_context(Notify(socket_path))
         argv = [part.format(config=path) for part in command]
-        state = {
-            "STATE_DIRECTORY": str(directory / "state"),
-            "OTELAUTO_ROUTES_STATE_DIRECTORY": str(directory / "state" / "routes"),
+        variables = {
+            **agent_environment(directory),
+            "NOTIFY_SOCKET": notify.address,
+            **(env or {}),
         }
-        variables = {**clear, **state, "NOTIFY_SOCKET": address, **(env or {})}
         running = supervisor.start("otelauto", argv, env=variables)
         _await_ready(notify, running, begin + timeout_seconds)
         ready_seconds = time.monotonic() - begin
-    Path(address).unlink()
     return Agent(running, metrics_port, ready_seconds, path)
 
 
-def _await_ready(notify: socket.socket, running: Running, deadline: float) -> None:
-    while True:
-        try:
-            if b"READY=1" in notify.recv(65536).split(b"\n"):
-                return
-        except TimeoutError:
-            pass
+def agent_environment(directory: Path) -> dict[str, str | None]:
+    """What to change in the environment of the tests for an agent: see start_agent."""
+    clear = dict.fromkeys(name for name in os.environ if name.startswith(AGENT_VARIABLES))
+    state = {
+        "STATE_DIRECTORY": str(directory / "state"),
+        "OTELAUTO_ROUTES_STATE_DIRECTORY": str(directory / "state" / "routes"),
+    }
+    return {**clear, **state}
+
+
+def _await_ready(notify: Notify, running: Running, deadline: float) -> None:
+    while not notify.wait(lambda notify: bool(notify.said("READY")), 0.1):
         if running.process.poll() is not None:
             raise StartError(
                 f"the agent ended with {running.process.returncode}:\n{running.log_text()}"

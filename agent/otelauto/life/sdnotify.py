@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Notifier"]
 
+_PATIENCE_SECONDS = 1.0
+
 
 class Notifier:
     """Sends states to the service manager.
@@ -57,6 +59,8 @@ class Notifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                # A service manager that does not read must not hold the work up.
+                sender.settimeout(_PATIENCE_SECONDS)
                 sender.sendto("\n".join(lines).encode(), self._address)
         except OSError:
             # A service manager that is gone does not matter to the work.
