@@ -12,16 +12,26 @@
 // Line ends that are looked at in 8 bytes. A shorter header line than "a:" is none.
 #define LINES_PER_WORD 3
 
+// Longest authority of a request target in absolute form, in words of 8 bytes. Behind a longer one no path
+// is looked for.
+#define AUTHORITY_WORDS 12
+
 // Longest part of an unfinished line that is kept for the next operation. It holds the longest method,
-// a blank and PATH_BYTES of path, so that a start line which is longer than this can be used at once
-// and gives the same path wherever it was cut.
-#define CARRY_BYTES 320
+// a blank, "https://", the longest authority and PATH_BYTES of path, so that a start line which is longer
+// than this can be used at once and gives the same path wherever it was cut.
+#define CARRY_BYTES (METHOD_BYTES + 8 + 8 * AUTHORITY_WORDS + PATH_BYTES)
 
-// Longest authority of a request target in absolute form, in words of 8 bytes.
-#define AUTHORITY_WORDS 32
-
-// Most bytes of a chunk-size or trailer line that are looked at.
+// Most bytes of a chunk-size or trailer line that are looked at in one step.
 #define CHUNK_LINE_BYTES 64
+
+// Most hexadecimal digits of a chunk size.
+#define CHUNK_DIGITS 20
+
+// Most decimal digits of a Content-Length.
+#define LENGTH_DIGITS 18
+
+// Most blanks that are skipped before or behind a header's value.
+#define VALUE_BLANKS 16
 
 // Steps that one program makes before it calls itself by a tail call (of which the kernel allows 33).
 #define STEPS 2

@@ -74,14 +74,19 @@ static __always_inline void lose(struct operation *op, struct half *h)
 }
 
 // Fills the window with what is kept of an unfinished line and at most `want` bytes in all.
-// Returns the bytes in the window; 0: nothing could be read, and the half is lost.
+// Returns the bytes in the window; 0: nothing could be read, and the half is lost or the step comes again.
 static __always_inline u32 fill(struct scratch *s, struct half *h, u32 index, u32 want)
 {
 	struct operation *op = &s->op;
 	u64 kept = h->carry, n; // 64 bits wide: what is checked is then what is used
 
-	if (op->unseen || !next_segment(op))
+	if (op->unseen)
 		goto unseen;
+	if (!next_segment(op)) {
+		if (op->vectors)
+			return 0; // so many empty ones: the next step goes on
+		goto unseen;
+	}
 	OPAQUE(kept);
 	if (kept > CARRY_BYTES)
 		goto unseen;
@@ -202,11 +207,13 @@ static __always_inline void tunnel(struct connection *c)
 // A request is complete: its body's size is known.
 static __always_inline void end_request(struct scratch *s, struct connection *c, struct half *h)
 {
+	h->phase = PHASE_START;
+	if (c->unkept)
+		return; // it is one of those
 	if (c->waiting == 1)
 		c->first.request_bytes = h->body;
 	else if (c->waiting > 1)
 		pipeline_set_bytes(s->op.socket, c->waiting - 2, h->body);
-	h->phase = PHASE_START;
 }
 
 // The empty line has come: how long is the body (RFC 9112 section 6.3)?
@@ -242,8 +249,10 @@ static __always_inline void head_end(struct scratch *s, struct connection *c, st
 static __always_inline void note_framing(struct scratch *s, struct half *h)
 {
 	if (s->scan.length_at) {
-		u64 length = http1_length(s->window, s->scan.length_at);
+		u64 length = http1_length(&s->scan, s->window);
 
+		h->flags &= ~HALF_LENGTH;
+		h->left = 0;
 		if (length != ~0ULL) {
 			h->left = length;
 			h->flags |= HALF_LENGTH;
@@ -251,24 +260,32 @@ static __always_inline void note_framing(struct scratch *s, struct half *h)
 	}
 	if (s->scan.coding_end) {
 		h->flags &= ~(HALF_CHUNKED | HALF_CODED);
-		h->flags |= http1_chunked(s->window, s->scan.coding_end) ? HALF_CHUNKED : HALF_CODED;
+		h->flags |= http1_chunked(&s->scan, s->window) ? HALF_CHUNKED : HALF_CODED;
 	}
 }
 
-// The bytes are no start line: wait for the start of another operation.
+// The bytes are no start line: wait for the start of another operation. What was kept may be what spoils
+// this one, which then is looked at without.
 static __always_inline void no_start_line(struct scratch *s, struct half *h)
 {
 	if (h->phase == PHASE_START)
 		count(COUNT_PARSE_ERROR);
+	if (s->now.kept) {
+		h->phase = PHASE_LOST;
+		h->carry = 0;
+		return;
+	}
 	lose(&s->op, h);
 }
 
 // Could the window begin what has to come? Spares junk the scan, and the carries their junk.
-static __always_inline u32 may_begin(const u8 *window, u32 len, u32 index)
+static __always_inline u32 may_begin(const u8 *window, u32 len, u32 index, u32 phase)
 {
 	u64 word = *(const u64 *)window;
 	u8 c = word;
 
+	if (index == REQUEST && phase == PHASE_LOST)
+		return http1_may_begin_request(word, len);
 	if (index == RESPONSE) {
 		u64 mask = len < 7 ? FIRST_BYTES(len) : FIRST_BYTES(7);
 
@@ -285,13 +302,17 @@ static __always_inline u32 begin_head(struct scratch *s, struct connection *c)
 	struct half *h = half_of(c, now->index);
 	struct scan *scan = &s->scan;
 
-	// A line that is longer than what can be kept is used without its end.
-	if (!scan->lines && now->rest < (now->more ? WINDOW_BYTES : CARRY_BYTES))
-		return 1;
 	if (!scan->lines) {
 		scan->first = scan->used;
 		scan->first_end = now->len;
 	}
+	FORGET_MEMORY();
+	// Empty lines that came before are no part of the message.
+	if (scan->first >= now->kept)
+		h->since_ns = s->op.now_ns;
+	// A line that is longer than what can be kept is used without its end.
+	if (!scan->lines && (scan->stopped || now->rest < (now->more ? WINDOW_BYTES : CARRY_BYTES)))
+		return 1;
 	FORGET_MEMORY();
 	start_line(s, c, h, now->index, scan->first_end, scan->lines);
 	FORGET_MEMORY();
@@ -338,9 +359,7 @@ static __always_inline void head_step(struct scratch *s, struct connection *c, s
 	FORGET_MEMORY();
 	if (!now->len)
 		return;
-	if (now->starts && !now->kept)
-		h->since_ns = s->op.now_ns;
-	if (now->starts && !may_begin(s->window, now->len, now->index)) {
+	if (now->starts && !may_begin(s->window, now->len, now->index, h->phase)) {
 		no_start_line(s, h);
 		return;
 	}
@@ -372,6 +391,8 @@ static __always_inline void body_step(struct scratch *s, struct connection *c, s
 	} else {
 		// The message ends inside this operation: go there segment by segment.
 		if (op->unseen || !next_segment(op)) {
+			if (!op->unseen && op->vectors)
+				return; // so many empty ones: the next step goes on
 			count(COUNT_PAYLOAD_UNSEEN);
 			lose(op, h);
 			return;
@@ -438,11 +459,15 @@ static __always_inline void line_step(struct scratch *s, struct connection *c, s
 		h->flags |= HALF_SKIP_LINE;
 		return;
 	}
-	// A chunk extension that long nobody sends: nothing is known behind it.
-	size = line ? http1_chunk_size(s->window) : ~0ULL;
+	size = http1_chunk_size(s->window);
 	if (size == ~0ULL) {
 		count(COUNT_PARSE_ERROR);
 		lose(&s->op, h);
+		return;
+	}
+	if (!line) {
+		// A long extension: its start stands for the line until the line ends.
+		keep(s, h, index, 0, CHUNK_LINE_BYTES / 2);
 		return;
 	}
 	h->left = size + 2;
@@ -461,13 +486,13 @@ static __always_inline void pop(struct connection *c, u64 socket)
 	if (response->phase != PHASE_TUNNEL)
 		response->phase = PHASE_START;
 	c->waiting--;
+	c->first.start_ns = c->last_ns; // of a request of which nothing is known
 	if (c->waiting) {
 		pipeline_shift(socket, &c->first);
 	} else if (c->unkept) {
 		// Its details had no room: it is counted under the overflow series when it ends.
 		c->unkept--;
 		c->waiting = 1;
-		c->first.start_ns = c->last_ns;
 		c->first.path = 0;
 		c->first.request_bytes = 0;
 		c->first.route = ROUTE_OVERFLOW;
@@ -487,7 +512,7 @@ static __always_inline void finish(struct finished *done, struct connection *c, 
 	done->pending = e->route == ROUTE_PENDING;
 	done->duration_ns = end_ns > e->start_ns ? end_ns - e->start_ns : 0;
 	done->request_bytes = e->request_bytes;
-	if (c->waiting == 1 && request->phase >= PHASE_LENGTH && request->phase <= PHASE_TRAILER)
+	if (c->waiting == 1 && !c->unkept && request->phase >= PHASE_LENGTH && request->phase <= PHASE_TRAILER)
 		done->request_bytes = request->body;
 	done->response_bytes = response->body;
 	key->path = 0;

@@ -132,30 +132,47 @@ static __always_inline u32 is_blank(u8 c)
 	return c == ' ' || c == '\t';
 }
 
-// The number at `at`, after at most two blanks; all ones if there is none or it has over 18 digits.
-static __always_inline u64 http1_length(const u8 *window, u32 at)
+// The number at s->length_at; all ones if there is none or it has too many digits. Of a list of the same
+// number (RFC 9110 section 8.6) the first is taken.
+static __always_inline u64 http1_length(struct scan *s, const u8 *window)
 {
 	u64 value = 0;
 
-	at += is_blank(byte_at(window, at));
-	at += is_blank(byte_at(window, at));
 #pragma clang loop unroll(disable)
-	for (u32 k = 0; k < 19; k++) {
-		u32 digit = byte_at(window, at + k) - '0';
+	for (u32 k = 0; k < VALUE_BLANKS; k++) {
+		if (!is_blank(byte_at(window, FROM_MEMORY(s->length_at))))
+			break;
+		s->length_at++;
+		FORGET_MEMORY();
+	}
+#pragma clang loop unroll(disable)
+	for (u32 k = 0; k <= LENGTH_DIGITS; k++) {
+		u8 c = byte_at(window, FROM_MEMORY(s->length_at) + k);
 
-		if (digit > 9)
-			return k ? value : ~0ULL;
-		value = value * 10 + digit;
+		if (c < '0' || c > '9')
+			return k && (is_blank(c) || c == '\r' || c == '\n' || c == ',') ? value : ~0ULL;
+		value = value * 10 + (c - '0');
 	}
 	return ~0ULL;
 }
 
-// Whether the value that ends at `end` ends with "chunked" (RFC 9112 section 6.1).
-static __always_inline u32 http1_chunked(const u8 *window, u32 end)
+// Whether the last coding of the value that ends at s->coding_end is "chunked" (RFC 9112 section 6.1).
+static __always_inline u32 http1_chunked(struct scan *s, const u8 *window)
 {
-	u64 word = word_at(window, end - 8) | LOWER_CASE;
+	u64 word;
+	u8 before;
 
-	return word >> 8 == WORD('c', 'h', 'u', 'n', 'k', 'e', 'd', 0);
+#pragma clang loop unroll(disable)
+	for (u32 k = 0; k < VALUE_BLANKS; k++) {
+		if (!is_blank(byte_at(window, FROM_MEMORY(s->coding_end) - 1)))
+			break;
+		s->coding_end--;
+		FORGET_MEMORY();
+	}
+	word = word_at(window, FROM_MEMORY(s->coding_end) - 8);
+	before = word;
+	return (word | LOWER_CASE) >> 8 == WORD('c', 'h', 'u', 'n', 'k', 'e', 'd', 0) &&
+	       (is_blank(before) || before == ',' || before == ':');
 }
 
 // The method of a request line, for those that nearly every request has. 0: another one.
@@ -248,9 +265,12 @@ static __always_inline void http1_path(struct start_line *l, const u8 *window, u
 		hash = hash_word(hash, word);
 	}
 	FORGET_MEMORY();
-	if (l->path_at + l->path_len > l->end) // only in a line without its end
-		l->valid = 0;
-	hash = hash_word(hash, l->path_len);
+	if (l->truncated) {
+		u8 after = byte_at(window, FROM_MEMORY(l->path_at) + PATH_BYTES);
+
+		l->truncated = after != ' ' && after != '?' && after != '#';
+	}
+	hash = hash_word(hash, l->path_len | (u64)l->truncated << 32);
 	l->path = hash ? hash : 1;
 }
 
@@ -362,21 +382,22 @@ static __always_inline void http1_status_line(struct start_line *l, const u8 *wi
 // The size in the chunk-size line at the start of the window (RFC 9112 section 7.1); all ones: none.
 static __always_inline u64 http1_chunk_size(const u8 *window)
 {
-	u64 value = 0, digits = 0;
+	u64 value = 0, over = 0;
 
 #pragma clang loop unroll(disable)
-	for (u32 k = 0; k < 16; k++) {
-		u8 c = window[k], lower = c | 0x20;
+	for (u32 k = 0; k <= CHUNK_DIGITS; k++) {
+		u8 c = window[k], lower = c | 0x20, digit;
 
 		if (c >= '0' && c <= '9')
-			value = value << 4 | (c - '0');
+			digit = c - '0';
 		else if (lower >= 'a' && lower <= 'f')
-			value = value << 4 | (lower - 'a' + 10);
+			digit = lower - 'a' + 10;
 		else
-			break;
-		digits = 1;
+			return k && !over && (is_blank(c) || c == ';' || c == '\r' || c == '\n') ? value : ~0ULL;
+		over |= value >> 44; // no body is that long
+		value = value << 4 | digit;
 	}
-	return digits && value < 1ULL << 48 ? value : ~0ULL;
+	return ~0ULL;
 }
 
 // The length of the first line of window[0..len) with its line feed, 0: it is not complete.
