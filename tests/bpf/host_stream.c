@@ -120,6 +120,17 @@ u32 host_end(u32 direction, u64 now_ns, u32 error)
 	return connection.waiting;
 }
 
+// The connection closes: one request that waits ends with it, as end_waiting() of bpf/probes/life.h says.
+// Returns 1 if there may be more.
+u32 host_close(u64 now_ns, u32 fault)
+{
+	if (!connection.waiting)
+		return 0;
+	if (end_one(&scratch.done, &connection, 1, now_ns, fault))
+		emit(&scratch.done, scratch.done.key.fault ? now_ns : connection.last_ns);
+	return connection.waiting;
+}
+
 u32 host_exchanges(void)
 {
 	return exchanges_len;

@@ -109,6 +109,7 @@ class Machine:
             ctypes.c_uint32,
         )
         code.host_end.argtypes = (ctypes.c_uint32, ctypes.c_uint64, ctypes.c_uint32)
+        code.host_close.argtypes = (ctypes.c_uint64, ctypes.c_uint32)
         code.host_exchange.restype = ctypes.POINTER(Finished)
         code.host_count.restype = ctypes.c_uint64
         self._code = code
@@ -150,6 +151,12 @@ class Machine:
     def end(self, half: Half, now_ns: int, error: int = 0) -> list[Exchange]:
         """The stream ends (0), or an operation fails with this errno."""
         while self._code.host_end(self.direction(half), now_ns, error):
+            pass
+        return self._finished()
+
+    def close(self, now_ns: int, fault: Fault) -> list[Exchange]:
+        """The connection closes; the fault is that of requests that wait."""
+        while self._code.host_close(now_ns, fault):
             pass
         return self._finished()
 
