@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HostState", "leftovers", "observe"]
 
+# Where a test, or the agent under test, may mount: others mount what they need at the same time.
+_OURS = ("/sys/", "/run/netns", tempfile.gettempdir())
 _NEXT_ID = {"prog": 11, "map": 12, "link": 31}
 
 
@@ -100,7 +103,7 @@ def _kept(before: HostState, sessions: Collection[int]) -> dict[str, object]:
     }
     found = {
         "BPF objects and their holders": bpf,
-        "mounts": sorted(now.mounts - before.mounts),
+        "mounts": sorted(path for path in now.mounts - before.mounts if path.startswith(_OURS)),
         "network namespaces": sorted(now.namespaces - before.namespaces),
         "processes": {pid: text for pid, text in running.items() if pid not in before.processes},
     }

@@ -221,20 +221,28 @@ class Exporters:
         except BaseException:
             self._prometheus_now = before
             raise
-        # A port may be the same, so the old one is closed before the new one is bound.
-        if running is not None:
-            running.stop()
-            self._past_scrapes += Counter(running.scrapes)
-        self._prometheus = None
+        # Whoever scrapes should not notice; only a port that both have must be free in between.
+        shared = running is not None and _ports(before) & _ports(settings)
+        if running is not None and shared:
+            self._retire(running)
         try:
             if replacement is not None:
                 replacement.start()
         except ExportError:
-            self._prometheus = self._new_prometheus(before)
-            if self._prometheus is not None:
-                self._prometheus.start()
+            self._prometheus_now = before
+            if shared:
+                self._prometheus = self._new_prometheus(before)
+                if self._prometheus is not None:
+                    self._prometheus.start()
             raise
+        if running is not None and not shared:
+            self._retire(running)
         self._prometheus = replacement
+
+    def _retire(self, running: PrometheusExporter) -> None:
+        running.stop()
+        self._past_scrapes += Counter(running.scrapes)
+        self._prometheus = None
 
     def _for(self, exporter: str) -> Collect:
         """Everything that an exporter exports, as the configuration of that moment says."""
@@ -264,6 +272,11 @@ class Exporters:
 
     def _print_failed(self, error: Exception) -> None:
         self._log.error("nothing was printed", reason=f"{type(error).__name__}: {error}")
+
+
+def _ports(settings: PrometheusSettings | None) -> set[int]:
+    given = () if settings is None else (settings.port, settings.internal_port)
+    return {port for port in given if port is not None}
 
 
 def _facts(exporter: OtlpExporter) -> ExporterFacts:
