@@ -14,6 +14,8 @@
 #define SIZE_BUCKETS 16		// configured bounds (at most 15) and the one above the last
 #define FINE_BUCKETS 56		// two an octave: 0 is below 2^13 ns, 1 + 2 * l + h begins at 2^(13 + l) * (1 + h / 2) ns
 #define METHOD_BYTES 24		// longest registered method name, zero padded
+#define TARGET_SLOTS 16384	// a power of two
+#define TARGET_SLOT_SHARED 4294967295	// target_slot.pid: several targets have the slot, see targets
 #define MAX_SERVICES 4096	// service ids are 1 to MAX_SERVICES - 1; 0 means none
 
 // The methods of the IANA HTTP Method Registry (RFC 9110 section 16.1.1): id, name in C, name on the
@@ -151,6 +153,13 @@ struct target {
 	u32 flags;
 };
 _Static_assert(sizeof(struct target) == 8, "target");
+
+// Value of target_slots, index process id modulo TARGET_SLOTS: spares nearly all hooks the look-up in targets.
+struct target_slot {
+	u32 pid;		// the only target that has the slot; 0: none
+	u32 service;
+};
+_Static_assert(sizeof(struct target_slot) == 8, "target_slot");
 
 // One step of the route automaton: value of route_edges and, for the root, part of struct service.
 struct route_edge {

@@ -71,6 +71,8 @@
 #ifndef SHARD_MASK
 #define SHARD_MASK 1
 #endif
+// The bit of a shard that programs use which may interrupt others.
+#define SHARED_SHARD 0x80
 // Pages of the event ring; a power of two.
 #ifndef RING_PAGES
 #define RING_PAGES 64

@@ -77,33 +77,32 @@ static __always_inline u16 read_u16(u64 at)
 	return value;
 }
 
-static __always_inline void read_call(u64 regs, struct user_call *call)
+// A register of a process, at its offset in struct pt_regs.
+static __always_inline u64 reg_at(u64 regs, u32 offset)
 {
-#if defined(__TARGET_ARCH_x86)
-	u64 raw[(REG_CS + 8 - REG_R10) / 8];
-
-	__builtin_memset(raw, 0, sizeof(raw));
-	bpf_probe_read_kernel(raw, sizeof(raw), (void *)(regs + REG_R10));
-	call->number = raw[(REG_NUMBER - REG_R10) / 8];
-	call->args[0] = raw[(REG_DI - REG_R10) / 8];
-	call->args[1] = raw[(REG_SI - REG_R10) / 8];
-	call->args[2] = raw[(REG_DX - REG_R10) / 8];
-	call->args[3] = raw[0];
-	call->compat = (u32)raw[(REG_CS - REG_R10) / 8] == USER32_CS;
-#elif defined(__TARGET_ARCH_arm64)
-	// struct pt_regs: regs[31], sp, pc, pstate, orig_x0, syscallno. x0 holds the result at exit.
-	u64 raw[4];
-
-	__builtin_memset(raw, 0, sizeof(raw));
-	bpf_probe_read_kernel(raw, sizeof(raw), (void *)regs);
-	call->args[0] = read_u64(regs + 34 * 8);
-	call->args[1] = raw[1];
-	call->args[2] = raw[2];
-	call->args[3] = raw[3];
-	call->number = read_u32(regs + 35 * 8);
-	call->compat = (read_u64(regs + 33 * 8) & 0x10) != 0; // PSR_MODE32_BIT
-#endif
+	return read_u64(regs + offset);
 }
+
+#if defined(__TARGET_ARCH_x86)
+#define READ_CALL(call, regs, READ) do { \
+	(call)->number = READ(regs, REG_NUMBER); \
+	(call)->args[0] = READ(regs, REG_DI); \
+	(call)->args[1] = READ(regs, REG_SI); \
+	(call)->args[2] = READ(regs, REG_DX); \
+	(call)->args[3] = READ(regs, REG_R10); \
+	(call)->compat = (u32)READ(regs, REG_CS) == USER32_CS; \
+} while (0)
+#elif defined(__TARGET_ARCH_arm64)
+// struct pt_regs: regs[31], sp, pc, pstate, orig_x0, syscallno. x0 holds the result at exit.
+#define READ_CALL(call, regs, READ) do { \
+	(call)->number = (u32)READ(regs, 35 * 8); \
+	(call)->args[0] = READ(regs, 34 * 8); \
+	(call)->args[1] = READ(regs, 1 * 8); \
+	(call)->args[2] = READ(regs, 2 * 8); \
+	(call)->args[3] = READ(regs, 3 * 8); \
+	(call)->compat = (READ(regs, 33 * 8) & 0x10) != 0; /* PSR_MODE32_BIT */ \
+} while (0)
+#endif
 
 // The process id of a task in the agent's pid namespace; 0: it is not in there. The ids that BPF sees are
 // those of the first namespace, the agent may run in a container.

@@ -10,6 +10,10 @@
 // read first thing in each hook; dies with the process (exit probe).
 BPF_TABLE("hash", u32, struct target, targets, MAX_TARGETS);
 
+// Process id modulo TARGET_SLOTS -> the target that has this slot. Written with targets, which it only makes
+// quicker: an array is looked up without a call.
+BPF_TABLE("array", u32, struct target_slot, target_slots, TARGET_SLOTS);
+
 // Service id -> routes and policy. Written by the agent before the first target of the service; lives on.
 BPF_TABLE("array", u32, struct service, services, MAX_SERVICES);
 
@@ -84,6 +88,51 @@ static __always_inline void count_many(u32 id, u64 n)
 static __always_inline void count(u32 id)
 {
 	count_many(id, 1);
+}
+
+// The service of a process, 0: it is no target.
+static __always_inline u32 service_of(u64 process)
+{
+	u64 index = process & (TARGET_SLOTS - 1);
+	struct target_slot *slot = target_slots.lookup((u32 *)&index);
+	struct target *target;
+
+	if (!slot || !slot->pid)
+		return 0;
+	if (slot->pid == (u32)process)
+		return slot->service;
+	if (slot->pid != TARGET_SLOT_SHARED)
+		return 0;
+	target = targets.lookup((u32 *)&process);
+	return target ? target->service : 0;
+}
+
+// Makes a process a target. The agent, which knows them all, sets the slot right if two do so at a time.
+static __always_inline void add_target(u64 process, u32 service)
+{
+	u64 index = process & (TARGET_SLOTS - 1);
+	struct target_slot *slot = target_slots.lookup((u32 *)&index);
+	struct target target = { .service = service };
+
+	targets.update((u32 *)&process, &target);
+	if (!slot)
+		return;
+	if (slot->pid && slot->pid != (u32)process) {
+		slot->pid = TARGET_SLOT_SHARED;
+		return;
+	}
+	slot->service = service;
+	slot->pid = process;
+}
+
+static __always_inline void remove_target(u64 process)
+{
+	u64 index = process & (TARGET_SLOTS - 1);
+	struct target_slot *slot = target_slots.lookup((u32 *)&index);
+
+	targets.delete((u32 *)&process);
+	if (slot && slot->pid == (u32)process)
+		slot->pid = 0;
 }
 
 static __always_inline long read_user(void *to, u64 n, u64 from)
@@ -180,13 +229,25 @@ static __always_inline u32 cached_route(u32 service, u64 path)
 }
 
 // The route of the path in scratch.line; keeps the text of one that the cache does not know.
-static __always_inline u32 note_path(struct scratch *s, u32 service)
+static __always_inline u32 note_path(struct scratch *s, struct connection *c)
 {
-	u64 key[2] = { s->line.path, service }; // struct path_key
-	u32 route = cached_route(service, s->line.path);
+	u64 key[2] = { s->line.path, c->service }; // struct path_key
+	struct service *of = services.lookup((u32 *)&key[1]);
 	u64 len = s->line.path_len;
+	u32 route;
 
-	if (route != ROUTE_PENDING || paths.lookup((struct path_key *)key))
+	if (!of)
+		return ROUTE_NONE;
+	if (c->path == key[0] && c->generation == of->generation)
+		return c->route;
+	route = cached_route(c->service, key[0]);
+	if (route != ROUTE_PENDING) {
+		c->path = key[0];
+		c->route = route;
+		c->generation = of->generation;
+		return route;
+	}
+	if (paths.lookup((struct path_key *)key))
 		return route;
 	__builtin_memset(&s->path, 0, sizeof(s->path));
 	s->path.truncated = s->line.truncated;

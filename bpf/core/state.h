@@ -94,6 +94,9 @@ struct connection {
 	u8 tls;
 	u8 _pad[4];
 	u8 address[16];
+	u64 path;		// hash of the path before, and its route: connections repeat themselves
+	u32 route;
+	u32 generation;
 };
 
 // Value of pipelines, key struct sock *: a ring of the requests behind connection.first.
@@ -118,7 +121,6 @@ struct carry {
 struct operation {
 	u64 socket;
 	u64 now_ns;
-	u64 owner;		// pid_tgid that fills the working memory
 	u64 ptr;		// the rest of the current segment in user memory
 	u64 vector;		// the iovecs behind it
 	u32 vectors;
@@ -216,15 +218,16 @@ struct step_state {
 // none of them runs in an interrupt.
 struct scratch {
 	struct operation op;
+	struct step_state now;
 	struct scan scan;
 	struct start_line line;
 	struct finished done;
+	struct exchange next;
+	u8 window[2 * WINDOW_BYTES + 16];
+	// What few operations need, apart from the rest: each page of it costs a walk of the page tables.
 	struct path_text path;
 	struct connection fresh;
-	struct exchange next;
-	struct step_state now;
 	struct pipeline pipeline;
-	u8 window[2 * WINDOW_BYTES + 16];
 };
 
 #endif

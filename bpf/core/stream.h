@@ -151,7 +151,7 @@ static __always_inline void begin_request(struct scratch *s, struct connection *
 	e->path = s->line.path;
 	e->route = ROUTE_NONE;
 	if (e->path)
-		e->route = note_path(s, c->service);
+		e->route = note_path(s, c);
 }
 
 // The start line is complete, or as much of it as will ever be looked at. Sets line.valid.

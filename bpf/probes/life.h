@@ -63,7 +63,7 @@ static __always_inline void end_waiting(void *ctx, struct connection *c, u64 sk,
 			done.key.route = cached_route(done.key.service, done.path);
 		if (done.pending && done.key.route == ROUTE_PENDING)
 			settle_route(&done, PLACE_STATE);
-		red_add(&done);
+		red_add(&done, 1);
 	}
 	if (!c->waiting)
 		return;
@@ -138,34 +138,30 @@ static __always_inline void send_process(u32 kind, u32 pid, u32 parent, u32 serv
 int sched_process_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 parent_task = ctx->args[0], task = ctx->args[1];
-	u32 parent, pid;
-	struct target *target, copy;
+	u32 parent, pid, service;
 
 	if (read_u32(task + OFF_task_struct_tgid) == read_u32(parent_task + OFF_task_struct_tgid))
 		return 0; // a thread
 	parent = process_of(parent_task);
-	target = targets.lookup(&parent);
-	if (!target)
+	service = service_of(parent);
+	if (!service)
 		return 0;
 	pid = process_of(task);
 	if (!pid)
 		return 0;
-	copy.service = target->service;
-	copy.flags = target->flags;
-	targets.update(&pid, &copy);
-	send_process(EVENT_FORK, pid, parent, copy.service);
+	add_target(pid, service);
+	send_process(EVENT_FORK, pid, parent, service);
 	return 0;
 }
 
 // Arguments: task, pid of the thread that called execve, struct linux_binprm *.
 int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 pid = current_process(), first = 0;
-	struct target *target = targets.lookup(&pid);
+	u32 pid = current_process(), service = service_of(pid), first = 0;
 	struct options *wanted = option.lookup(&first);
 
-	if (pid && (target || (wanted && (wanted->events & EVENT_BIT_EXEC))))
-		send_process(EVENT_EXEC, pid, 0, target ? target->service : 0);
+	if (pid && (service || (wanted && (wanted->events & EVENT_BIT_EXEC))))
+		send_process(EVENT_EXEC, pid, 0, service);
 	return 0;
 }
 
@@ -173,15 +169,13 @@ int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 int sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 task = ctx->args[0];
-	u32 pid = process_of(task), service;
-	struct target *target = targets.lookup(&pid);
+	u32 pid = process_of(task), service = service_of(pid);
 
-	if (!target)
+	if (!service)
 		return 0;
 	if (read_u32(read_u64(task + OFF_task_struct_signal) + OFF_signal_struct_live))
 		return 0;
-	service = target->service;
-	targets.delete(&pid);
+	remove_target(pid);
 	send_process(EVENT_EXIT, pid, 0, service);
 	return 0;
 }

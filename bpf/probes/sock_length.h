@@ -11,20 +11,31 @@
 static u64 (*current_task)(void) = (void *)158;
 static u64 (*task_registers)(u64 task) = (void *)175;
 
-static __always_inline u64 user_registers(void)
+// The kernel lets programs follow this pointer: a load costs no call.
+#define REG_DIRECTLY(regs, offset) (*(const volatile u64 *)((regs) + (offset)))
+
+static __always_inline int on_length(void *ctx, u64 sk, u32 result, u8 direction)
 {
-	return task_registers(current_task());
+	u32 service = service_of(current_process());
+	struct user_call call;
+	u64 regs;
+
+	if (!service || is_in_vain(result))
+		return 0;
+	regs = task_registers(current_task());
+	READ_CALL(&call, regs, REG_DIRECTLY);
+	return on_operation(ctx, service, sk, result, direction, &call);
 }
 
 // Arguments: struct sock *sk, int ret, int flags.
 int sock_recv_length(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_operation(ctx, ctx->args[0], ctx->args[1], RECEIVED, user_registers());
+	return on_length(ctx, ctx->args[0], ctx->args[1], RECEIVED);
 }
 
 int sock_send_length(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_operation(ctx, ctx->args[0], ctx->args[1], SENT, user_registers());
+	return on_length(ctx, ctx->args[0], ctx->args[1], SENT);
 }
 
 #endif

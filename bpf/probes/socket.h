@@ -174,7 +174,7 @@ static __always_inline void commit(void *ctx, struct scratch *s)
 		done->key.route = route;
 		done->pending = 0;
 	}
-	red_add(done);
+	red_add(done, 0);
 }
 
 // The stream ended or an operation failed: the request that waits first will get no (complete) response.
@@ -201,37 +201,39 @@ static __always_inline struct connection *find_connection(u64 sk)
 	return c;
 }
 
+// An operation that will be tried again (EAGAIN, EINTR) or failed without an end of the connection: event
+// loops make many of them.
+static __always_inline u32 is_in_vain(u32 result)
+{
+	u32 error = 0 - result;
+
+	return result >> 31 && error != ERROR_PIPE && error != ERROR_RESET && error != ERROR_TIMEOUT;
+}
+
 // The common entry of all hooks: `result` bytes (or minus an errno) went over a socket. The result stays
 // unsigned, for LLVM's way to extend a sign confuses the verifier of Linux 6.18. Only finds out what the
 // operation is; the rest is done by one program for all hooks.
-static __always_inline int on_operation(void *ctx, u64 sk, u32 result, u8 direction, u64 regs)
+static __always_inline int on_operation(void *ctx, u32 service, u64 sk, u32 result, u8 direction,
+					const struct user_call *call)
 {
-	u64 process = current_process();
-	struct target *target = targets.lookup((u32 *)&process);
-	struct user_call call;
-	struct scratch *s;
+	struct scratch *s = working_memory();
 	u32 flags;
 
-	if (!target || !sk)
+	if (!s || !sk)
 		return 0;
-	s = working_memory();
-	if (!s)
-		return 0;
-	read_call(regs, &call);
 	s->op.socket = sk;
 	s->op.now_ns = bpf_ktime_get_ns();
-	s->op.owner = bpf_get_current_pid_tgid();
-	s->op.service = target->service;
+	s->op.service = service;
 	s->op.direction = direction;
 	s->op.begun = 0;
 	s->op.error = result >> 31 ? 0 - result : 0;
 	s->op.left = result >> 31 ? 0 : result;
-	flags = locate(&s->op, &call);
+	flags = locate(&s->op, call);
 	if (direction == RECEIVED) {
 		if (flags & (FLAG_PEEK | FLAG_OOB | FLAG_ERRQUEUE | FLAG_TRUNC))
 			return 0;
 		// recv() of no bytes is no end of the stream.
-		if (!result && !call.args[2] && call.number == NR_recvfrom)
+		if (!result && !call->args[2] && call->number == NR_recvfrom)
 			return 0;
 	}
 	jumps.call(ctx, JUMP_STEPS);
@@ -247,10 +249,6 @@ static __always_inline int on_steps(void *ctx)
 
 	if (!s)
 		return 0;
-	if (s->op.owner != bpf_get_current_pid_tgid()) {
-		count(COUNT_SCRATCH_LOST);
-		return 0;
-	}
 	sk = s->op.socket;
 	c = find_connection(sk);
 	if (!s->op.begun) {
@@ -296,12 +294,8 @@ static __always_inline int on_route(void *ctx)
 
 	if (!s)
 		return 0;
-	if (s->op.owner != bpf_get_current_pid_tgid()) {
-		count(COUNT_SCRATCH_LOST);
-		return 0;
-	}
 	settle_route(&s->done, PLACE_ROUTE);
-	red_add(&s->done);
+	red_add(&s->done, 0);
 	if (s->op.left)
 		jumps.call(ctx, JUMP_STEPS);
 	return 0;

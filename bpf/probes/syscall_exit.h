@@ -33,15 +33,15 @@ static __always_inline u64 socket_of(u32 fd)
 int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 regs = ctx->args[0];
-	u32 result = ctx->args[1];
+	struct user_call call;
 	u64 nr;
-	u32 fd, process;
+	u32 fd, service;
 	u8 direction;
 
 #if defined(__TARGET_ARCH_x86)
-	nr = read_u64(regs + REG_NUMBER);
+	nr = reg_at(regs, REG_NUMBER);
 #else
-	nr = read_u32(regs + 35 * 8);
+	nr = (u32)reg_at(regs, 35 * 8);
 #endif
 	if (nr == NR_read || nr == NR_readv || nr == NR_recvfrom || nr == NR_recvmsg || nr == NR_preadv2)
 		direction = RECEIVED;
@@ -50,23 +50,12 @@ int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 		direction = SENT;
 	else
 		return 0;
-	process = current_process();
-	if (!targets.lookup(&process))
+	service = service_of(current_process());
+	if (!service || is_in_vain(ctx->args[1]))
 		return 0;
-	if (nr == NR_splice) {
-#if defined(__TARGET_ARCH_x86)
-		fd = read_u64(regs + REG_DX);
-#else
-		fd = read_u64(regs + 2 * 8);
-#endif
-	} else {
-#if defined(__TARGET_ARCH_x86)
-		fd = read_u64(regs + REG_DI);
-#else
-		fd = read_u64(regs + 34 * 8);
-#endif
-	}
-	return on_operation(ctx, socket_of(fd), result, direction, regs);
+	READ_CALL(&call, regs, reg_at);
+	fd = nr == NR_splice ? call.args[2] : call.args[0];
+	return on_operation(ctx, service, socket_of(fd), ctx->args[1], direction, &call);
 }
 
 #endif

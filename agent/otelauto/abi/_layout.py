@@ -6,13 +6,15 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-ABI_SHA256: Final = "d77ddfb52fd5074db0f13d15b6722de6ade01653ff847706313a065d976ca118"
+ABI_SHA256: Final = "b704f8edef7da50dd5d4e9d69e9a02b1cfa7e07035ff3c511b54fbc8edb2fcff"
 
 PATH_BYTES: Final = 256
 DURATION_BUCKETS: Final = 24
 SIZE_BUCKETS: Final = 16
 FINE_BUCKETS: Final = 56
 METHOD_BYTES: Final = 24
+TARGET_SLOTS: Final = 16384
+TARGET_SLOT_SHARED: Final = 4294967295
 MAX_SERVICES: Final = 4096
 
 #: Index: enum method.
@@ -188,6 +190,21 @@ class Target(NamedTuple):
 
     service: int
     flags: int
+
+
+#: struct target_slot, 8 bytes.
+TARGET_SLOT = Struct("=II")
+TARGET_SLOT_OFFSETS: Final = {
+    "pid": 0,
+    "service": 4,
+}
+
+
+class TargetSlot(NamedTuple):
+    """struct target_slot, in the order of TARGET_SLOT."""
+
+    pid: int
+    service: int
 
 
 #: struct route_edge, 16 bytes.
@@ -450,6 +467,7 @@ class EventPath(NamedTuple):
 #: Size of every struct, for the handshake at load time.
 SIZES: Final = {
     "target": 8,
+    "target_slot": 8,
     "route_edge": 16,
     "route_step": 16,
     "service": 24,

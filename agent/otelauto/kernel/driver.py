@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from otelauto.abi import _layout as abi
 from otelauto.errors import LoadError
 from otelauto.kernel import headers, source
-from otelauto.kernel.attach import AttachResult, Attachments, attach
+from otelauto.kernel.attach import Attachments, AttachResult, attach
 from otelauto.kernel.bpf import program_info, set_program
 from otelauto.kernel.loader import Loaded, LoadRequest, load
 from otelauto.kernel.maps import ArrayMap, HashMap, PerCpuArray, possible_cpus
@@ -29,6 +29,7 @@ from otelauto.kernel.programs import (
     programs,
 )
 from otelauto.kernel.ring import RingReader
+from otelauto.kernel.targets import TargetMaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -110,15 +111,15 @@ class Kernel:
         Raises:
             OSError: the map is full.
         """
-        self._targets.set((pid,), (service, 0))
+        self._targets.set(pid, service)
 
     def drop_target(self, pid: int) -> None:
         """Make a process none."""
-        self._targets.delete((pid,))
+        self._targets.drop(pid)
 
     def targets(self) -> dict[int, int]:
         """Service id by process id, as the kernel has them."""
-        return {key[0]: value[0] for key, value in self._targets.items()}
+        return self._targets.services()
 
     def open_service(self, service: int, entry: abi.Service) -> None:
         """Write a new service's routes and begin its overflow series."""
@@ -189,7 +190,10 @@ class Kernel:
     # --- set-up ---------------------------------------------------------------------------------
 
     def _open_maps(self) -> None:
-        self._targets = self._hash("targets", abi.U32, abi.TARGET)
+        self._targets = TargetMaps(
+            self._hash("targets", abi.U32, abi.TARGET),
+            ArrayMap(self._fd("target_slots"), abi.TARGET_SLOT),
+        )
         self._services = ArrayMap(self._fd("services"), abi.SERVICE)
         self._edges = self._hash("route_edges", abi.ROUTE_STEP, abi.ROUTE_EDGE)
         self._cache = self._hash("route_cache", abi.PATH_KEY, abi.ROUTE_HIT)

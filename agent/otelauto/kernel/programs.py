@@ -45,6 +45,7 @@ JUMPS: Final[tuple[str, ...]] = ("steps", "route", "inet_sock_set_state")
 #: The maps that the agent reads or writes.
 MAPS: Final[tuple[str, ...]] = (
     "targets",
+    "target_slots",
     "services",
     "route_edges",
     "route_cache",
@@ -66,6 +67,7 @@ def _witness(name: str, part: str, layout: Struct, offsets: Mapping[str, int]) -
 #: The layouts that the kernel programs must have: verified before any of them runs.
 WITNESSES: Final[tuple[Layout, ...]] = (
     _witness("targets", "value", abi.TARGET, abi.TARGET_OFFSETS),
+    _witness("target_slots", "value", abi.TARGET_SLOT, abi.TARGET_SLOT_OFFSETS),
     _witness("services", "value", abi.SERVICE, abi.SERVICE_OFFSETS),
     _witness("route_edges", "key", abi.ROUTE_STEP, abi.ROUTE_STEP_OFFSETS),
     _witness("route_edges", "value", abi.ROUTE_EDGE, abi.ROUTE_EDGE_OFFSETS),
@@ -151,6 +153,8 @@ def cflags(
         _buckets("REQUEST_SIZE_BUCKET", settings.request_bounds_bytes),
         _buckets("RESPONSE_SIZE_BUCKET", settings.response_bounds_bytes),
     ]
+    if cpus <= shards:
+        flags.append("-DSHARDS_ARE_OWN")
     if way == "syscall":
         flags.append("-DHOOK_SYSCALL")
     if pid_namespace is not None:
