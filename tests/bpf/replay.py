@@ -103,8 +103,9 @@ def play(
             for number, (start, end) in enumerate(pairwise(points[half])):
                 if start < end:
                     now_ns = times[half] + number * OPERATION_NS
-                    found += machine.operation(half, now_ns, *segments(data[start:end]))
-                    assert machine.steps <= end - start + 2 * len(turn.truths) + 2
+                    parts = segments(data[start:end])
+                    found += machine.operation(half, now_ns, *parts)
+                    assert machine.steps <= end - start + len(parts) + len(turn.truths)
         if turn.closed:
             now_ns = begin_ns + TURN_NS - 1
             if role == Role.CLIENT:

@@ -11,7 +11,7 @@ from otelauto.abi._layout import Role
 
 ROLES = st.sampled_from([Role.SERVER, Role.CLIENT])
 SOME = settings(
-    max_examples=250,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -44,7 +44,7 @@ def test_operations_may_be_vectored(machine, data):
     assert expected == found
 
 
-@settings(SOME, max_examples=60)
+@settings(SOME, max_examples=40)
 @given(conversations(most_turns=2, most_pipelined=2), st.sampled_from([1, 2, 3, 7]))
 def test_every_byte_may_be_an_operation_of_its_own(machine, turns, size):
     expected, found = play(machine, turns, cuts=cuts_everywhere(turns, size))
