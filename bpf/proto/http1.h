@@ -289,7 +289,8 @@ static __always_inline void http1_skip_authority(struct start_line *l, const u8 
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < AUTHORITY_WORDS; i++) {
 		u64 word = word_at(window, from + i * 8);
-		u64 found = match_bytes(word, ' ') | match_bytes(word, '?') | match_bytes(word, '/');
+		u64 found = match_bytes(word, ' ') | match_bytes(word, '?') | match_bytes(word, '#') |
+			    match_bytes(word, '/');
 
 		if (found) {
 			u32 end = from + i * 8 + lowest_byte(found);
