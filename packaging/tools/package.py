@@ -60,6 +60,7 @@ def build(name: str, dist: Path, *, machine: str, epoch: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     root = folder / "root"
     wheels = STAGES[name](root, machine=machine, version=version(), epoch=epoch)
+    (folder / "changelog.yaml").write_text(stage.changelog(version(), epoch))
     for path in sorted(root.rglob("*"), reverse=True):
         os.utime(path, (epoch, epoch))
     environment = {
@@ -67,7 +68,6 @@ def build(name: str, dist: Path, *, machine: str, epoch: int) -> None:
         "SOURCE_DATE_EPOCH": str(epoch),
         "VERSION": version(),
         "ARCHITECTURE": ARCHITECTURES[machine],
-        "ROOT": str(root),
     }
     for kind in ("deb", "rpm"):
         command = [

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,19 +16,21 @@ if TYPE_CHECKING:
 
     from vendor import Wheel
 
-ROOT = Path(__file__).resolve().parents[2]
-
 _OWN = """\
 otelauto
 Copyright: the otelauto authors
-Licence: Apache-2.0, whose text follows. On Debian it is also in
- /usr/share/common-licenses/Apache-2.0.
-The kernel programs below otelauto/_bpf are loaded under GPL-2.0-only OR Apache-2.0.
-
-The package contains the following projects, unchanged but for files that are not
-needed at run time, which are left out:
+Licence: Apache-2.0
+The kernel programs in /usr/lib/otelauto/agent/otelauto/_bpf:
+ GPL-2.0-only OR Apache-2.0
 """
-_OTHERS = "The package contains the following projects, unchanged but for files left out:\n"
+_OTHERS = """\
+The package contains the following projects. Files that are not needed at run
+time are left out, and modules have no interpreter line; nothing else is changed.
+"""
+_APACHE = """\
+The text of the Apache License 2.0 is in /usr/share/common-licenses/Apache-2.0
+on Debian, and in the folders *.dist-info below /usr/lib/otelauto.
+"""
 
 
 def day(epoch: int) -> str:
@@ -95,10 +96,7 @@ def reference(wheel: Wheel) -> str:
 
 def copyright_text(wheels: Iterable[Wheel], *, own: bool) -> str:
     """Who holds the rights in what a package contains, with each licence's text once."""
-    parts, texts = [_OWN if own else _OTHERS], {}
-    if own:
-        text = (ROOT / "LICENSE").read_text()
-        texts[hashlib.sha256(text.encode()).hexdigest()] = ("Apache-2.0", text)
+    parts, texts = [*([_OWN] if own else []), _APACHE, _OTHERS], {}
     for wheel in wheels:
         about = wheel.metadata()
         lines = [f"{wheel.name} {wheel.version}", f" Licence: {licence(wheel)}"]
@@ -108,6 +106,8 @@ def copyright_text(wheels: Iterable[Wheel], *, own: bool) -> str:
         if about.get("Home-page"):
             lines.append(f" Source: {about['Home-page']}")
         for name, text in wheel.licences().items():
+            if "Apache License" in text and "TERMS AND CONDITIONS" in text:
+                continue
             key = hashlib.sha256(text.encode()).hexdigest()
             texts.setdefault(key, (f"{wheel.name}, {name}", text))
             lines.append(f" Text: as of {texts[key][0]}, below")

@@ -7,6 +7,7 @@ those of the source (SOURCE_DATE_EPOCH).
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import json
 import shutil
@@ -64,7 +65,7 @@ def agent(root: Path, *, machine: str, version: str, epoch: int) -> tuple[vendor
     date = sbom.day(epoch)
     _zip(root, "usr/share/man/man1/otelauto.1.gz", manuals.command_page(date))
     _zip(root, "usr/share/man/man5/otelauto.yml.5.gz", manuals.configuration_page(date))
-    _zip(root, f"{DOC}/changelog.gz", (ROOT / "CHANGELOG.md").read_text())
+    _put(root, "usr/share/licenses/otelauto/LICENSE", (ROOT / "LICENSE").read_bytes())
     _documents(root, wheels, version=version, epoch=epoch)
     _settle(root)
     return wheels
@@ -80,9 +81,19 @@ def grpc(root: Path, *, machine: str, version: str, epoch: int) -> tuple[vendor.
             found.append(wheel)
     folder = "usr/share/doc/otelauto-grpc"
     _put(root, f"{folder}/copyright", sbom.copyright_text(found[:1], own=False).encode())
-    _zip(root, f"{folder}/changelog.gz", (ROOT / "CHANGELOG.md").read_text())
     _settle(root)
     return tuple(found)
+
+
+def changelog(version: str, epoch: int) -> str:
+    """The packages' own changelog, in nfpm's form; what changed for users is in CHANGELOG.md."""
+    time = datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc)
+    return (
+        f"- semver: {version}-1\n  date: {time:%Y-%m-%dT%H:%M:%SZ}\n"
+        "  packager: The otelauto authors <maintainers@otelauto.example>\n"
+        "  deb:\n    urgency: medium\n    distributions: [stable]\n"
+        f"  changes:\n    - note: Version {version}; see changelog.gz of the package otelauto.\n"
+    )
 
 
 def inactive(example: str) -> str:
@@ -110,6 +121,7 @@ def _documents(
     for path in sorted((PACKAGING / "examples").iterdir()):
         _copy(root, f"{DOC}/examples/{path.name}", path)
     _copy(root, f"{DOC}/examples/otelauto.container", PACKAGING / "container/otelauto.container")
+    _zip(root, f"{DOC}/changelog.gz", (ROOT / "CHANGELOG.md").read_text())
     _copy(root, f"{DOC}/configuration.md", ROOT / "docs/configuration.md")
 
 

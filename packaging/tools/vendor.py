@@ -29,7 +29,6 @@ _UNUSED = re.compile(
 )
 #: Of the metadata: what importlib.metadata reads, and the licences.
 _METADATA = re.compile(r"\.dist-info/(METADATA|entry_points\.txt|licenses/.+|LICENSE[^/]*|NOTICE[^/]*)$")
-_CPU = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class VendorError(Exception):
@@ -119,7 +118,11 @@ def unpack(wheel: Wheel, folder: Path, *, any_python: bool = True) -> None:
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise VendorError(f"{wheel.path.name} holds {name}, outside of its folder")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(archive.read(name))
+            content = archive.read(name)
+            if name.endswith(".py") and content.startswith(b"#!"):
+                # A module is no program; line numbers stay.
+                content = b"#" + content[2:]
+            path.write_bytes(content)
 
 
 def program(wheel: Wheel, name: str, path: Path) -> None:
