@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 __all__ = ["HERE", "compile_library"]
@@ -19,7 +20,8 @@ def compile_library(source: str, folder: Path, *flags: str) -> Path:
     Raises:
         subprocess.CalledProcessError: it does not compile; what gcc says is on stderr.
     """
-    library = folder / f"{Path(source).stem}.so"
+    digest = sha256("\0".join(flags).encode()).hexdigest()[:8]
+    library = folder / f"{Path(source).stem}-{digest}.so"
     argv = ["gcc", *FLAGS, *ALLOWED, *flags, "-o", str(library), str(HERE / source)]
     subprocess.run(argv, check=True, timeout=60)
     return library
