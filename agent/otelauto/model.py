@@ -1,7 +1,7 @@
 """The immutable values that flow from the kernel to the exporters.
 
-Only values live here: no I/O, no clocks, no kernel, no wire formats. A module of the pipeline knows
-its left neighbour by these types alone.
+Only values live here: no I/O, no clocks, no kernel, no wire formats. A module of the pipeline
+knows its left neighbour by these types alone.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 __all__ = [
-    "Attributes",
     "AttributeValue",
+    "Attributes",
     "Collect",
     "Exports",
     "HistogramPoint",

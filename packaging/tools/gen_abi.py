@@ -1,7 +1,7 @@
 """Writes agent/otelauto/abi/_layout.py from bpf/abi.h.
 
-Only the generator lives here. It reads the small C subset that abi.h allows itself (see the rules at
-the top of that file) and refuses everything else, so that a type it does not know cannot slip
+Only the generator lives here. It reads the small C subset that abi.h allows itself (see the rules
+at the top of that file) and refuses everything else, so that a type it does not know cannot slip
 through. Run with ``--check`` it compares instead of writing and fails if the file is stale.
 """
 
@@ -27,6 +27,7 @@ class HeaderError(Exception):
 
 
 def strip_comments(text: str) -> str:
+    """The text without its // comments, the only ones that abi.h has."""
     return re.sub(r"//[^\n]*", "", text)
 
 
@@ -40,10 +41,12 @@ def comments_of(text: str, enum: str) -> dict[str, str]:
 
 
 def constants(text: str) -> dict[str, int]:
+    """The macros that are plain numbers."""
     return {k: int(v) for k, v in re.findall(r"^#define (\w+) (\d+)\s*$", text, re.MULTILINE)}
 
 
 def enums(text: str) -> dict[str, dict[str, int]]:
+    """The enumerators of each enum but the methods, which are a list of their own."""
     result: dict[str, dict[str, int]] = {}
     for name, body in re.findall(r"enum (\w+) \{(.*?)\};", text, re.DOTALL):
         if name == "method":
@@ -57,6 +60,7 @@ def enums(text: str) -> dict[str, dict[str, int]]:
 
 
 def evaluate(expression: str, known: dict[str, int]) -> int:
+    """The value of sums and products of numbers and known constants."""
     if not re.fullmatch(r"[\w\s+*()]+", expression):
         raise HeaderError(f"cannot evaluate {expression!r}")
     names = {name: known[name] for name in re.findall(r"[A-Za-z_]\w*", expression)}
@@ -64,6 +68,11 @@ def evaluate(expression: str, known: dict[str, int]) -> int:
 
 
 def structs(text: str, known: dict[str, int]) -> dict[str, tuple[int, list[Member]]]:
+    """Size and members of each struct; a struct may hold those above it.
+
+    Raises:
+        HeaderError: a struct has hidden padding, or does not assert its size.
+    """
     done: dict[str, tuple[int, list[Member]]] = {}
     for name, body in re.findall(r"^struct (\w+) \{(.*?)^\};", text, re.DOTALL | re.MULTILINE):
         offset, members, alignment = 0, [], 1
@@ -83,7 +92,9 @@ def structs(text: str, known: dict[str, int]) -> dict[str, tuple[int, list[Membe
             alignment = max(alignment, align)
         if offset % alignment:
             raise HeaderError(f"struct {name}: hidden padding at its end ({offset})")
-        stated = re.search(rf"_Static_assert\(sizeof\(struct {name}\) == (.*?),\s*\"", text, re.DOTALL)
+        stated = re.search(
+            rf"_Static_assert\(sizeof\(struct {name}\) == (.*?),\s*\"", text, re.DOTALL
+        )
         if stated is None or evaluate(stated.group(1), known) != offset:
             raise HeaderError(f"struct {name}: the assertion of its size is missing or wrong")
         done[name] = (offset, members)
@@ -91,10 +102,12 @@ def structs(text: str, known: dict[str, int]) -> dict[str, tuple[int, list[Membe
 
 
 def camel(name: str) -> str:
+    """event_kind -> EventKind."""
     return "".join(part.capitalize() for part in name.split("_"))
 
 
 def render_enum(name: str, members: dict[str, int]) -> list[str]:
+    """The lines of an IntEnum."""
     prefix = f"{name.upper()}_"
     if name == "event_kind":
         prefix = "EVENT_"
@@ -105,7 +118,9 @@ def render_enum(name: str, members: dict[str, int]) -> list[str]:
     return [*lines, "", ""]
 
 
-def flat(name: str, all_structs: dict[str, tuple[int, list[Member]]]) -> tuple[str, list[tuple[str, str]]]:
+def flat(
+    name: str, all_structs: dict[str, tuple[int, list[Member]]]
+) -> tuple[str, list[tuple[str, str]]]:
     """The struct format, and (field, annotation) of the values it yields, without padding."""
     code, fields = "", []
     for member, kind, count, _offset in all_structs[name][1]:
@@ -128,6 +143,7 @@ def flat(name: str, all_structs: dict[str, tuple[int, list[Member]]]) -> tuple[s
 
 
 def render_struct(name: str, all_structs: dict[str, tuple[int, list[Member]]]) -> list[str]:
+    """The lines of a struct's format, its offsets, and a tuple with names or slices."""
     size, members = all_structs[name]
     code, fields = flat(name, all_structs)
     upper = name.upper()
@@ -139,7 +155,13 @@ def render_struct(name: str, all_structs: dict[str, tuple[int, list[Member]]]) -
         "}",
     ]
     if not any("[" in field for field, _ in fields):
-        lines += ["", "", f"class {camel(name)}(NamedTuple):", f'    """struct {name}, in the order of {upper}."""', ""]
+        lines += [
+            "",
+            "",
+            f"class {camel(name)}(NamedTuple):",
+            f'    """struct {name}, in the order of {upper}."""',
+            "",
+        ]
         lines += [f"    {field}: {annotation}" for field, annotation in fields]
     else:
         arrays, index = [], 0
@@ -149,11 +171,17 @@ def render_struct(name: str, all_structs: dict[str, tuple[int, list[Member]]]) -
             width = count if kind in CODES and count and kind != "u8" else 1
             arrays.append(f'    "{member}": slice({index}, {index + width}),')
             index += width
-        lines += [f"#: Where each member is in the tuple that {upper} unpacks.", f"{upper}_SLICES: Final = {{", *arrays, "}"]
+        lines += [
+            f"#: Where each member is in the tuple that {upper} unpacks.",
+            f"{upper}_SLICES: Final = {{",
+            *arrays,
+            "}",
+        ]
     return [*lines, "", ""]
 
 
 def render() -> str:
+    """The whole text of the generated module."""
     raw = HEADER.read_text()
     text = strip_comments(raw)
     known = constants(text)
@@ -162,7 +190,10 @@ def render() -> str:
     if [int(i) for i, _ in methods] != list(range(1, len(methods) + 1)):
         raise HeaderError("method ids must be 1, 2, 3, ...")
     out = [
-        '"""Layout of the kernel-user contract. GENERATED from bpf/abi.h by `make generate`: do not edit."""',
+        (
+            '"""Layout of the kernel-user contract. GENERATED from bpf/abi.h by `make generate`: '
+            'do not edit."""'
+        ),
         "",
         "from __future__ import annotations",
         "",
@@ -185,7 +216,10 @@ def render() -> str:
     for name, members in enums(text).items():
         out += render_enum(name, members)
     out += ["#: Help texts of the counters.", "COUNT_HELP: Final = {"]
-    out += [f'    Count.{k.removeprefix("COUNT_")}: "{v}",' for k, v in comments_of(raw, "count").items()]
+    out += [
+        f'    Count.{k.removeprefix("COUNT_")}: "{v}",'
+        for k, v in comments_of(raw, "count").items()
+    ]
     out += ["}", ""]
     out += [
         "#: Keys and values that are plain numbers, and the key of the kernel's map methods.",
@@ -204,10 +238,11 @@ def render() -> str:
 
 
 def main() -> int:
+    """Writes the module, or compares it; the exit code is the result."""
     new = render()
     if "--check" in sys.argv[1:]:
         if OUTPUT.read_text() != new:
-            print(f"{OUTPUT.relative_to(ROOT)} is stale: run make generate", file=sys.stderr)
+            sys.stderr.write(f"{OUTPUT.relative_to(ROOT)} is stale: run make generate\n")
             return 1
         return 0
     OUTPUT.write_text(new)

@@ -237,7 +237,8 @@ def _load(settings: KernelSettings, way: Way, timeout_seconds: float) -> Loaded:
     flags = cflags(settings, way, cpus=possible_cpus(), pid_namespace=namespace)
     if namespace is not None and "OFF_task_struct_thread_pid" in found.missing:
         raise LoadError(
-            "the agent runs in a pid namespace, and this kernel does not tell where a task's pid is",
+            "the agent runs in a pid namespace, and this kernel does not tell where the pid of a"
+            " task is",
             hint="run the agent in the host's pid namespace",
         )
     request = LoadRequest(

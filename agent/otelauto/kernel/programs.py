@@ -6,7 +6,6 @@ Only tables and the definitions for the compiler live here; ``driver`` carries t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from otelauto.abi import _layout as abi
@@ -17,6 +16,7 @@ from otelauto.kernel.loader import Program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from struct import Struct
 
 __all__ = ["JUMPS", "MAPS", "WITNESSES", "KernelSettings", "Way", "cflags", "hooks", "programs"]

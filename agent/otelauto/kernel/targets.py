@@ -1,7 +1,7 @@
 """Which processes the kernel programs look at, and the table that makes looking quick.
 
-Only the maps targets and target_slots are written here, by the law that bpf/abi.h states: a slot holds
-the only target that has it, or says that several share it and targets has to be asked.
+Only the maps targets and target_slots are written here, by the law that bpf/abi.h states: a slot
+holds the only target that has it, or says that several share it and targets has to be asked.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ __all__ = ["TargetMaps"]
 class TargetMaps:
     """The two maps, kept in step.
 
-    The kernel adds the children of targets and removes what exits; the caller repeats the first and
-    tells of the second, so that a slot which two writers wrote at the same moment is set right.
+    The kernel adds the children of targets and removes what exits; the caller repeats the first
+    and tells of the second, so that a slot which two writers wrote at the same moment is set
+    right.
 
     Args:
         targets: the map targets.

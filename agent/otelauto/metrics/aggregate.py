@@ -147,7 +147,9 @@ class Aggregate:
         """Drops the series of a service. Returns its entries, to be deleted in the kernel."""
         for series in [series for series in self._series if series.service == service]:
             del self._series[series]
-        gone = [key for key in self._entries if abi.RedKey(*abi.RED_KEY.unpack(key)).service == service]
+        gone = [
+            key for key in self._entries if abi.RedKey(*abi.RED_KEY.unpack(key)).service == service
+        ]
         self.forget(gone)
         return gone
 
@@ -173,7 +175,9 @@ class Aggregate:
             for metric, point in zip(_SIDES[key.role], series.points, strict=True):
                 service.setdefault(metric, []).append(point)
         return {
-            service: tuple(MetricFamily(metric, tuple(points)) for metric, points in metrics.items())
+            service: tuple(
+                MetricFamily(metric, tuple(points)) for metric, points in metrics.items()
+            )
             for service, metrics in found.items()
         }
 
@@ -189,7 +193,9 @@ class Aggregate:
 
     def _points(self, series: _Series) -> tuple[HistogramPoint, HistogramPoint, HistogramPoint]:
         made = []
-        for number, (bounds, (sum_at, counts)) in enumerate(zip(self._bounds, _PARTS, strict=True)):
+        for number, (bounds, (sum_at, counts)) in enumerate(
+            zip(self._bounds, _PARTS, strict=True)
+        ):
             duration = number == 0
             total = series.totals[sum_at]
             made.append(

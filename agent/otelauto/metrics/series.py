@@ -1,7 +1,7 @@
 """Which exported series an entry of the kernel's aggregate belongs to.
 
-Only the mapping from struct red_key to attributes lives here (semantic conventions of OpenTelemetry,
-HTTP metrics, stable). No counting, no kernel.
+Only the mapping from struct red_key to attributes lives here (semantic conventions of
+OpenTelemetry, HTTP metrics, stable). No counting, no kernel.
 """
 
 from __future__ import annotations
