@@ -4,23 +4,21 @@
 
 #include "head.h"
 
-// A piece of a body.
+// Whether all that is left of the operation belongs to the body under way: then its bytes are not looked for.
+static __always_inline u32 is_all_body(const struct operation *op, const struct half *h)
+{
+	return h->phase == PHASE_CLOSE || op->left <= h->left;
+}
+
+// A piece of a body: all that is left of the operation, or the part of it in the current segment.
 static __always_inline void body_step(struct scratch *s, struct connection *c, struct half *h, u32 index)
 {
 	struct operation *op = &s->op;
 	u64 n = op->left;
 
-	if (h->phase == PHASE_CLOSE || n <= h->left) {
+	if (is_all_body(op, h)) {
 		consume_all(op);
 	} else {
-		// The message ends inside this operation: go there segment by segment.
-		if (op->unseen || !next_segment(op)) {
-			if (!op->unseen && op->vectors)
-				return; // so many empty ones: the next step goes on
-			count(COUNT_PAYLOAD_UNSEEN);
-			lose(op, h);
-			return;
-		}
 		n = h->left < op->segment ? h->left : op->segment;
 		advance(op, n);
 	}
@@ -61,11 +59,6 @@ static __always_inline void line_step(struct scratch *s, struct connection *c, s
 	u32 line;
 	u64 size;
 
-	now->kept = h->carry;
-	now->len = fill(s, h, index, CHUNK_LINE_BYTES);
-	FORGET_MEMORY();
-	if (!now->len)
-		return;
 	now->rest = http1_first_line(s->window, now->len);
 	FORGET_MEMORY();
 	line = now->rest;

@@ -86,26 +86,21 @@ static __always_inline void finish(struct finished *done, struct connection *c, 
 	pop(c, socket);
 }
 
-// The first request that waits will not get a (complete) response. Returns 1 if `done` is to be committed.
-static __always_inline u32 end_one(struct finished *done, struct connection *c, u64 sk, u64 now, u32 fault)
+// The first request that waits will not get a (complete) response: what is it counted as? Sets its end and, in
+// `fault`, what went wrong. Returns 0 if nothing can be said of it.
+static __always_inline u32 judge_end(const struct connection *c, u64 *end_ns, u32 *fault)
 {
 	const struct half *response = &c->half[RESPONSE];
-	u64 end = now;
 
-	if (response->phase == PHASE_CLOSE && fault != FAULT_CONNECTION_RESET) {
-		end = c->last_ns; // the end of the stream was the end of the response
-		fault = FAULT_NONE;
+	if (response->phase == PHASE_CLOSE && *fault != FAULT_CONNECTION_RESET) {
+		*end_ns = c->last_ns; // the end of the stream was the end of the response
+		*fault = FAULT_NONE;
 	} else if (response->phase == PHASE_LOST) {
 		// It may well have been answered: nothing is known of that.
-		fault = FAULT_NONE;
-		end = c->last_ns;
-		if (!(response->flags & HALF_SEEN)) {
-			count(COUNT_RESPONSE_UNSEEN);
-			pop(c, sk);
-			return 0;
-		}
+		*end_ns = c->last_ns;
+		*fault = FAULT_NONE;
+		return response->flags & HALF_SEEN;
 	}
-	finish(done, c, sk, end, fault);
 	return 1;
 }
 

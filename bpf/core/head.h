@@ -225,11 +225,6 @@ static __always_inline void head_step(struct scratch *s, struct connection *c, s
 	struct scan *scan = &s->scan;
 
 	now->starts = h->phase != PHASE_HEAD;
-	now->kept = h->carry;
-	now->len = fill(s, h, now->index, WINDOW_BYTES);
-	FORGET_MEMORY();
-	if (!now->len)
-		return;
 	if (now->starts && !may_begin(s->window, now->len, now->index, h->phase)) {
 		no_start_line(s, h);
 		return;

@@ -170,15 +170,6 @@ struct start_line {
 	u8 text[METHOD_BYTES];	// a method that is none of the common ones
 };
 
-// How far a walk over the route automaton has come.
-struct walk {
-	u64 hash;
-	u32 node;
-	u32 route;
-	u32 rest;
-	u32 before;		// the byte before
-};
-
 // Who walks: programs that can interrupt each other on one CPU have places of their own.
 enum place {
 	PLACE_ROUTE = 0,
@@ -202,8 +193,20 @@ struct finished {
 	u32 _pad;
 };
 
+// How far a walk over the route automaton has come.
+struct walk {
+	u64 hash;
+	u32 node;
+	u32 route;
+	u32 rest;
+	u32 before;		// the byte before
+	struct finished done;	// of the program that ends connections
+};
+
 // What a step knows so far, in memory for the same reason as FROM_MEMORY.
 struct step_state {
+	u64 end_ns;		// when the exchange that ends has ended
+	u32 fault;		// enum fault of it
 	u32 act;		// enum action: what there is to do at its end
 	u32 len;		// bytes in the window
 	u32 kept;		// those of them that were kept from the operation before
@@ -211,7 +214,7 @@ struct step_state {
 	u32 index;		// enum half_index
 	u8 starts;		// a start line has to come
 	u8 more;		// the segment goes on behind the window
-	u8 _pad[2];
+	u8 _pad[6];
 };
 
 // Working memory of one operation, per CPU: the programs on sockets run without preemption, and

@@ -56,23 +56,16 @@ static __always_inline void lose(struct operation *op, struct half *h)
 	h->carry = 0;
 }
 
-// Fills the window with what is kept of an unfinished line and at most `want` bytes in all.
-// Returns the bytes in the window; 0: nothing could be read, and the half is lost or the step comes again.
+// Fills the window with what is kept of an unfinished line and bytes of the current segment, at most `want` in
+// all. Returns the bytes in the window; 0: nothing could be read, and the half is lost.
 static __always_inline u32 fill(struct scratch *s, struct half *h, u32 index, u32 want)
 {
 	struct operation *op = &s->op;
 	u64 kept = h->carry, n; // 64 bits wide: what is checked is then what is used
 
-	if (op->unseen)
-		goto unseen;
-	if (!next_segment(op)) {
-		if (op->vectors)
-			return 0; // so many empty ones: the next step goes on
-		goto unseen;
-	}
 	OPAQUE(kept);
 	if (kept > CARRY_BYTES)
-		goto unseen;
+		return 0;
 	if (kept) {
 		struct carry_key key = { .socket = op->socket, .half = index };
 
@@ -87,17 +80,13 @@ static __always_inline u32 fill(struct scratch *s, struct half *h, u32 index, u3
 		n = want - kept;
 	OPAQUE(n);
 	if (n > WINDOW_BYTES)
-		goto unseen;
+		return 0;
 	if (read_user(s->window + kept, n, op->ptr)) {
 		count(COUNT_PAYLOAD_FAULT);
 		lose(op, h);
 		return 0;
 	}
 	return kept + n;
-unseen:
-	count(COUNT_PAYLOAD_UNSEEN);
-	lose(op, h);
-	return 0;
 }
 
 // Keeps window[at..at + n) for the next operation and ends this segment.

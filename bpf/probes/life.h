@@ -49,21 +49,30 @@ static __always_inline void on_listen(u64 sk)
 	events.ringbuf_submit(event, 0);
 }
 
-// Ends one of the requests that wait; the program calls itself for the next. All of its memory is on the
-// stack, because it runs in interrupts, too. The 33 tail calls of the kernel are the limit of requests.
+// Ends one of the requests that wait; the program calls itself for the next. Its working memory is its own,
+// because it runs in interrupts, too; the kernel does not let it interrupt itself. The 33 tail calls of the
+// kernel are the limit of requests.
 static __always_inline void end_waiting(void *ctx, struct connection *c, u64 sk, u32 fault)
 {
-	struct finished done;
+	u64 end_ns = bpf_ktime_get_ns(), place = PLACE_STATE;
+	struct walk *w = walks.lookup((u32 *)&place);
+	u32 known;
 
-	if (!c->waiting)
+	if (!w)
 		return;
-	__builtin_memset(&done, 0, sizeof(done));
-	if (end_one(&done, c, sk, bpf_ktime_get_ns(), fault)) {
-		if (done.pending)
-			done.key.route = cached_route(done.key.service, done.path);
-		if (done.pending && done.key.route == ROUTE_PENDING)
-			settle_route(&done, PLACE_STATE);
-		red_add(&done, 1);
+	known = judge_end(c, &end_ns, &fault);
+	finish(&w->done, c, sk, end_ns, fault);
+	FORGET_MEMORY();
+	if (known) {
+		if (w->done.pending)
+			w->done.key.route = cached_route(w->done.key.service, w->done.path);
+		FORGET_MEMORY();
+		if (w->done.pending && w->done.key.route == ROUTE_PENDING)
+			settle_route(&w->done, PLACE_STATE);
+		FORGET_MEMORY();
+		red_add(&w->done, 1);
+	} else {
+		count(COUNT_RESPONSE_UNSEEN);
 	}
 	if (!c->waiting)
 		return;

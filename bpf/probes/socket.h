@@ -177,16 +177,6 @@ static __always_inline void commit(void *ctx, struct scratch *s)
 	red_add(done, 0);
 }
 
-// The stream ended or an operation failed: the request that waits first will get no (complete) response.
-static __always_inline u32 on_end(struct scratch *s, struct connection *c)
-{
-	u32 fault = fault_of(c, s->op.direction, s->op.error);
-
-	if (!c->waiting || !fault)
-		return 0;
-	return end_one(&s->done, c, s->op.socket, s->op.now_ns, fault);
-}
-
 // The entry of a connection; none, if it has none or a unix socket took over the address of a closed one.
 static __always_inline struct connection *find_connection(u64 sk)
 {
@@ -254,11 +244,6 @@ static __always_inline int on_steps(void *ctx)
 	if (!s->op.begun) {
 		s->op.begun = 1;
 		s->op.fresh = 0;
-		if (c && !s->op.left) {
-			if (on_end(s, c))
-				commit(ctx, s);
-			return 0;
-		}
 		if (!c && s->op.left)
 			c = open_connection(s, s->op.service);
 	}
@@ -266,20 +251,17 @@ static __always_inline int on_steps(void *ctx)
 		return 0;
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < STEPS; i++) {
-		u32 finished;
+		u32 finished = step(s, c);
 
-		if (!s->op.left)
-			return 0;
-		finished = step(s, c);
 		if (s->op.fresh && c->half[REQUEST].phase == PHASE_LOST) {
 			connections.delete(&sk);
 			return 0;
 		}
 		if (finished)
 			commit(ctx, s);
+		if (!s->op.left)
+			return 0;
 	}
-	if (!s->op.left)
-		return 0;
 	jumps.call(ctx, JUMP_STEPS);
 	// The limit of tail calls: what follows in this operation is not followed.
 	count(COUNT_OPERATION_TOO_LONG);

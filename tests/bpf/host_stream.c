@@ -107,27 +107,38 @@ u32 host_operation(u32 direction, u64 now_ns, u32 bytes, const struct host_vecto
 	return steps;
 }
 
-// The stream ended (error 0) or an operation failed, and one request that waits ends with it, as
-// on_end() of bpf/probes/socket.h says. Returns 1 if there may be more.
+// The stream ended (error 0) or an operation failed, and one request that waits ends with it. Returns 1 if
+// there may be more.
 u32 host_end(u32 direction, u64 now_ns, u32 error)
 {
-	u32 fault = fault_of(&connection, direction, error);
+	struct operation *op = &scratch.op;
+	u32 waited = connection.waiting;
 
-	if (!connection.waiting || !fault)
-		return 0;
-	if (end_one(&scratch.done, &connection, 1, now_ns, fault))
+	op->socket = 1;
+	op->now_ns = now_ns;
+	op->direction = direction;
+	op->left = 0;
+	op->error = error;
+	if (step(&scratch, &connection))
 		emit(&scratch.done, scratch.done.key.fault ? now_ns : connection.last_ns);
-	return connection.waiting;
+	return connection.waiting && connection.waiting != waited;
 }
 
 // The connection closes: one request that waits ends with it, as end_waiting() of bpf/probes/life.h says.
 // Returns 1 if there may be more.
 u32 host_close(u64 now_ns, u32 fault)
 {
+	u64 end_ns = now_ns;
+	u32 known;
+
 	if (!connection.waiting)
 		return 0;
-	if (end_one(&scratch.done, &connection, 1, now_ns, fault))
+	known = judge_end(&connection, &end_ns, &fault);
+	finish(&scratch.done, &connection, 1, end_ns, fault);
+	if (known)
 		emit(&scratch.done, scratch.done.key.fault ? now_ns : connection.last_ns);
+	else
+		count(COUNT_RESPONSE_UNSEEN);
 	return connection.waiting;
 }
 
