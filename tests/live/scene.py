@@ -86,7 +86,8 @@ def assert_seen(
     number = sum(expected.values())
     until(lambda: sum(since.requests(role=role).values()) >= number, timeout_seconds=3)
     time.sleep(_SETTLE_SECONDS)
-    assert expected == since.requests(*LABELS, role=role)
+    seen = since.requests(*LABELS, role=role)
+    assert expected == seen, f"seen: {seen}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ byte and of the write that took the response's last. Bytes are those of bodies, 
 
 Paths: /status/NNN  /bytes?n=  /slow?ms=  /chunked?n=&size=&ms=  /close-delimited?size=&ms=
 /early-hints  /continue?ms=  /upgrade  /204  /304  /head  /echo  /split?ms=  /iov  /events?n=&ms=
-/reset  /abort  /partial?size=  and 200 "ok" for any other; HEAD works on all that have a body.
+/sendfile?size=  /splice?size=  /reset  /abort  /partial?size=  and 200 "ok" for any other; HEAD
+works on all that have a body.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -66,10 +68,14 @@ class Exchange:
 class Connection:
     sock: socket.socket
     access: TextIO
+    peek: bool = False
     buffer: bytearray = field(default_factory=bytearray)
     arrived_ns: int = 0
 
     async def read(self) -> None:
+        if self.peek:
+            with contextlib.suppress(BlockingIOError):
+                self.sock.recv(65536, socket.MSG_PEEK)
         data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
         if not data:
             raise ClosedError
@@ -105,7 +111,7 @@ class Connection:
     async def body(self, exchange: Exchange) -> None:
         if "chunked" in exchange.headers.get("transfer-encoding", ""):
             while True:
-                size = int(await self.line(), 16)
+                size = int((await self.line()).partition(b";")[0], 16)  # without extensions
                 chunk = await self.exactly(size + 2)
                 exchange.body += chunk[:-2]
                 if not size:
@@ -228,6 +234,46 @@ async def iov(connection: Connection, exchange: Exchange) -> None:
     exchange.last_ns = time.monotonic_ns()
 
 
+def file_of(size: int) -> int:
+    """Descriptor of a file of so many bytes, in memory."""
+    fd = os.memfd_create("body")
+    os.write(fd, b"f" * size)
+    return fd
+
+
+async def send_file(connection: Connection, exchange: Exchange) -> None:
+    """The head by a write, the body by sendfile(2)."""
+    size = exchange.number("size", 5000)
+    fd = file_of(size)
+    try:
+        await connection.send(exchange, head_of(exchange, 200, f"Content-Length: {size}"))
+        while exchange.response_bytes < size:
+            left = size - exchange.response_bytes
+            try:
+                exchange.response_bytes += os.sendfile(
+                    connection.sock.fileno(), fd, exchange.response_bytes, left
+                )
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
+        exchange.last_ns = time.monotonic_ns()
+    finally:
+        os.close(fd)
+
+
+async def splice(connection: Connection, exchange: Exchange) -> None:
+    """The head by a write, the body, of at most a pipe's size, by splice(2)."""
+    size = exchange.number("size", 5000)
+    fd, (out, into) = file_of(size), os.pipe()
+    try:
+        await connection.send(exchange, head_of(exchange, 200, f"Content-Length: {size}"))
+        os.splice(fd, into, size, 0)
+        exchange.response_bytes = os.splice(out, connection.sock.fileno(), size)
+        exchange.last_ns = time.monotonic_ns()
+    finally:
+        for each in (fd, out, into):
+            os.close(each)
+
+
 async def reset(connection: Connection, exchange: Exchange) -> None:
     """A TCP reset instead of an answer."""
     exchange.fault, exchange.close = "reset", True
@@ -269,14 +315,15 @@ ROUTES: dict[str, Callable[[Connection, Exchange], Awaitable[None]]] = {
     "/slow": slow, "/chunked": chunked, "/events": chunked, "/close-delimited": close_delimited,
     "/early-hints": early_hints, "/upgrade": upgrade, "/split": split, "/iov": iov,
     "/reset": reset, "/abort": abort, "/partial": partial, "/echo": echo,
+    "/sendfile": send_file, "/splice": splice,
 }  # fmt: skip
 
 
-async def serve_connection(sock: socket.socket, access: TextIO) -> None:
+async def serve_connection(sock: socket.socket, access: TextIO, *, peek: bool) -> None:
     sock.setblocking(False)
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection = Connection(sock, access)
+    connection = Connection(sock, access, peek)
     try:
         while True:
             if connection.buffer:  # pipelined: it came with an earlier read
@@ -298,13 +345,13 @@ async def serve_connection(sock: socket.socket, access: TextIO) -> None:
         sock.close()
 
 
-async def serve(listener: socket.socket, access: TextIO) -> None:
+async def serve(listener: socket.socket, access: TextIO, *, peek: bool) -> None:
     listener.setblocking(False)
     loop = asyncio.get_running_loop()
     tasks = set()
     while True:
         sock, _ = await loop.sock_accept(listener)
-        task = loop.create_task(serve_connection(sock, access))
+        task = loop.create_task(serve_connection(sock, access, peek=peek))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -317,6 +364,7 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--access", required=True, help="the access log")
     parser.add_argument("--workers", type=int, default=1, help="processes that accept together")
+    parser.add_argument("--peek", action="store_true", help="look at each read before it is made")
     args = parser.parse_args()
     if args.unix:
         listener = socket.socket(socket.AF_UNIX)
@@ -330,7 +378,7 @@ def main() -> None:
             break
     with Path(args.access).open("a", encoding="utf-8") as access:
         try:
-            asyncio.run(serve(listener, access))
+            asyncio.run(serve(listener, access, peek=args.peek))
         except KeyboardInterrupt:
             sys.exit(130)
 
