@@ -185,7 +185,7 @@ class LinePrinter:
     def run(
         self, stop: threading.Event, failed: Callable[[Exception], None] | None = None
     ) -> bool:
-        """Print at each interval, and a last time when stop is set.
+        """Print at each interval, and a last time when stop is set, so that nothing is left out.
 
         Args:
             stop: set by whoever wants the end.
@@ -195,7 +195,6 @@ class LinePrinter:
             False if it ended because nothing more can be written: nobody reads, or a disk is full.
         """
         stopped = False
-        self._before = merged(self._collect())
         while not stopped:
             stopped = stop.wait(self._interval_seconds)
             try:

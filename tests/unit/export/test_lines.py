@@ -222,7 +222,7 @@ def test_a_collection_that_fails_is_told_and_the_next_is_printed():
     stream = io.StringIO()
     assert LinePrinter(collect, stream, interval_seconds=0.01).run(stop, told.append)
     assert ["map gone"] == [str(error) for error in told]
-    assert 3 == stream.getvalue().count("SERVICE")
+    assert 4 == stream.getvalue().count("SERVICE")
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, OSError(28, "no space"), ValueError])
