@@ -5,6 +5,7 @@ Only the collecting of facts lives here.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -55,6 +56,8 @@ class Report:
         self._start_unix_nano = start_unix_nano
         self._host = host
         self._exporters: Exporters | None = None
+        # The agent's own counts belong to the series of the same snapshot.
+        self._lock = threading.Lock()
         self._config_unix_nano = time.time_ns()
         self._hash = fingerprint(config)
         self._reloads: Counter[str] = Counter()
@@ -75,16 +78,17 @@ class Report:
 
     def collect(self) -> Snapshot:
         """Everything there is to export now (model.Collect)."""
-        resources = self._session.collect()
-        now = time.time_ns()
-        if self._config.internal_metrics.exporter != "disabled":
-            own = ResourceMetrics(
-                agent_resource(self._host, extra=self._config.resource_attributes),
-                self_families(self._facts()),
-                internal=True,
-            )
-            resources = (*resources, own)
-        return Snapshot(now, resources)
+        with self._lock:
+            resources = self._session.collect()
+            now = time.time_ns()
+            if self._config.internal_metrics.exporter != "disabled":
+                own = ResourceMetrics(
+                    agent_resource(self._host, extra=self._config.resource_attributes),
+                    self_families(self._facts()),
+                    internal=True,
+                )
+                resources = (*resources, own)
+            return Snapshot(now, resources)
 
     def _facts(self) -> Facts:
         exporters = self._exporters
@@ -95,8 +99,9 @@ class Report:
             exchanges=self._session.exchanges,
             series=self._session.series,
             targets=self._session.targets_by_rule(),
-            instrumentation_errors=self._session.instrumentation_errors,
+            instrumentation_errors=dict(self._session.instrumentation_errors),
             routes_learned=self._session.routes_learned,
+            routes_overflow=self._session.routes_overflow,
             degraded=tuple(result.name for result in self._kernel.degraded),
             self_tests=self._self_tests,
             programs={
@@ -108,6 +113,6 @@ class Report:
             scrapes=exporters.scrapes if exporters else {},
             config_hash=self._hash,
             config_unix_nano=self._config_unix_nano,
-            reloads=self._reloads,
+            reloads=dict(self._reloads),
             last_reload_successful=self._last_reload_successful,
         )

@@ -270,19 +270,27 @@ class Session:
 
     @property
     def exchanges(self) -> int:
-        """Exchanges in all series."""
-        return self._aggregate.exchanges
+        """Exchanges counted with their attributes."""
+        with self._lock:
+            return self._aggregate.exchanges
 
     @property
     def series(self) -> int:
         """Entries of the kernel's aggregate in use."""
-        return self._aggregate.entries
+        with self._lock:
+            return self._aggregate.entries
 
     @property
     def routes_learned(self) -> int:
         """Learned routes of all services."""
         with self._lock:
             return sum(self._routes.learned_count(n) for n in self._services.numbers())
+
+    @property
+    def routes_overflow(self) -> int:
+        """Services that learn no more routes, for want of room."""
+        with self._lock:
+            return sum(self._routes.is_closed(n) for n in self._services.numbers())
 
     def _after_loss(self) -> None:
         lost = self._kernel.counts()[abi.Count.EVENT_LOST]

@@ -97,6 +97,7 @@ class Aggregate:
         self._read_unix_nano = start_unix_nano
         self._entries: dict[bytes, _Entry] = {}
         self._series: dict[SeriesKey, _Series] = {}
+        self._dropped_exchanges = 0
 
     def knows(self, key: bytes) -> bool:
         """Whether an entry has been read before."""
@@ -145,8 +146,8 @@ class Aggregate:
 
     def drop_service(self, service: int) -> list[bytes]:
         """Drops the series of a service. Returns its entries, to be deleted in the kernel."""
-        for series in [series for series in self._series if series.service == service]:
-            del self._series[series]
+        for key in [key for key in self._series if key.service == service]:
+            self._dropped_exchanges += _exchanges(self._series.pop(key))
         gone = [
             key for key in self._entries if abi.RedKey(*abi.RED_KEY.unpack(key)).service == service
         ]
@@ -155,8 +156,8 @@ class Aggregate:
 
     @property
     def exchanges(self) -> int:
-        """Exchanges in all series."""
-        return sum(sum(series.totals[_SLICES["duration"]]) for series in self._series.values())
+        """Exchanges counted with their attributes since the start, in dropped series, too."""
+        return self._dropped_exchanges + sum(map(_exchanges, self._series.values()))
 
     @property
     def entries(self) -> int:
@@ -216,6 +217,10 @@ class Aggregate:
 
 _NOTHING: Final = (0,) * _MEMBERS
 _NO_PATH: Final = bytes(8)
+
+
+def _exchanges(series: _Series) -> int:
+    return 0 if series.key.is_overflow else sum(series.totals[_SLICES["duration"]])
 
 
 def _add(series: _Series, before: tuple[int, ...], now: tuple[int, ...]) -> None:

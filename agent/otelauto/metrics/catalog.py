@@ -153,10 +153,11 @@ ROUTES_LEARNED = _updown(
     "{route}",
     text="Routes that were learned from successful requests and are in use.",
 )
-ROUTES_OVERFLOW = _counter(
+ROUTES_OVERFLOW = _updown(
     "otelauto.routes.overflow",
-    "{route}",
-    text="Routes counted as other because the service has as many as it may have.",
+    "{service}",
+    text="Services that learn no more routes, because they have as many as they may have or"
+    " because there is no more room for any.",
 )
 
 # --- what the kernel programs counted ------------------------------------------------------------
@@ -164,8 +165,8 @@ ROUTES_OVERFLOW = _counter(
 EXCHANGES = _counter(
     "otelauto.exchanges",
     "{exchange}",
-    text="HTTP exchanges seen, by outcome: aggregated (the sum of the series), overflow "
-    "(counted without its attributes) or lost.",
+    text="HTTP exchanges seen, by outcome: aggregated (counted with its attributes), overflow "
+    "(counted without them) or lost.",
 )
 LOSSES = _counter(
     "otelauto.losses",

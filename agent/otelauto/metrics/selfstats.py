@@ -43,7 +43,11 @@ class Facts:
     """What the agent knows of itself at one moment.
 
     Attributes:
+        counts: the kernel's counters.
+        exchanges: counted with their attributes.
+        series: entries of the kernel's aggregate.
         targets: processes by the rule that named them.
+        routes_overflow: services that learn no more routes.
         programs: run seconds and runs by kernel program, where the kernel measures them.
         scrapes: answered requests by status code.
         reloads: by outcome.
@@ -57,6 +61,7 @@ class Facts:
     targets: Mapping[str, int] = field(default_factory=dict)
     instrumentation_errors: Mapping[str, int] = field(default_factory=dict)
     routes_learned: int = 0
+    routes_overflow: int = 0
     degraded: tuple[str, ...] = ()
     self_tests: Mapping[str, bool] = field(default_factory=dict)
     programs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
@@ -132,6 +137,7 @@ def _watching(facts: Facts, made: _Points) -> None:
     made.each(catalog.INSTRUMENTATION_ERRORS, facts.instrumentation_errors, "error.type")
     made.add(catalog.SERIES, facts.series)
     made.add(catalog.ROUTES_LEARNED, facts.routes_learned)
+    made.add(catalog.ROUTES_OVERFLOW, facts.routes_overflow)
     made.add(catalog.EXCHANGES, facts.exchanges, ("otelauto.outcome", "aggregated"))
     for count in catalog.KERNEL_COUNTS:
         value = facts.counts.get(abi.Count[count.name.removeprefix("COUNT_")], 0)

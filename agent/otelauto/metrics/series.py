@@ -42,6 +42,11 @@ class SeriesKey:
     role: int
     attributes: Attributes
 
+    @property
+    def is_overflow(self) -> bool:
+        """Whether it is the one that holds what found no room."""
+        return self.attributes == _OVERFLOW
+
 
 def series_key(key: abi.RedKey, route: str | None) -> SeriesKey:
     """The series of an entry.

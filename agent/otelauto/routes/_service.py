@@ -97,6 +97,11 @@ class RoutesOfService:
         return Learned() if self._learner is None else self._learner.learned
 
     @property
+    def closed(self) -> bool:
+        """Whether it learns no more routes, for want of room."""
+        return self._closed
+
+    @property
     def waiting(self) -> int:
         """Number of routes that wait for a decision."""
         return 0 if self._learner is None else self._learner.waiting

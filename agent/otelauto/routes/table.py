@@ -272,6 +272,11 @@ class RouteTable:
         member = self._members.get(service_id)
         return 0 if member is None else len(member.routes.learned.routes)
 
+    def is_closed(self, service_id: int) -> bool:
+        """Whether a service learns no more routes, for want of room."""
+        member = self._members.get(service_id)
+        return member is not None and member.routes.closed
+
     def _load(self, key: str, policy: str) -> Learned:
         if self._store is None or policy not in {"path", "heuristic"}:
             return Learned()
