@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from otelauto.discovery.identity import Host
     from otelauto.model import Attributes, AttributeValue, Service
 
-__all__ = ["agent_resource", "service_resource"]
+__all__ = ["agent_resource", "architecture", "service_resource"]
 
 _DISTRO: Final = "otelauto"
+#: By the kernel's name: the names that the conventions have for host.arch.
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _NAMESPACE: Final = uuid.UUID("4d63009a-8d0f-11ee-aad7-4c796ed8e320")
 
 
@@ -54,12 +56,16 @@ def agent_resource(host: Host, *, extra: Iterable[tuple[str, str]] = ()) -> Attr
     return sorted_attributes(found.items())
 
 
+def architecture() -> str:
+    """host.arch of this machine."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
+
+
 def _common(host: Host) -> dict[str, AttributeValue]:
     found: dict[str, AttributeValue] = {
         "host.name": host.name,
-        "host.arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(
-            platform.machine(), platform.machine()
-        ),
+        "host.arch": architecture(),
         "os.type": "linux",
         "telemetry.sdk.name": _DISTRO,
         "telemetry.sdk.language": "python",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from otelauto import __version__
 from otelauto.abi import _layout as abi
 from otelauto.metrics import catalog
+from otelauto.metrics.resource import architecture
 from otelauto.model import MetricFamily, NumberPoint, sorted_attributes
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _about(facts: Facts, made: _Points) -> None:
     made.add(
         catalog.BUILD_INFO,
         1,
-        ("host.arch", platform.machine()),
+        ("host.arch", architecture()),
         ("os.kernel", platform.release()),
         ("otelauto.version", __version__),
         ("process.runtime.version", platform.python_version()),
