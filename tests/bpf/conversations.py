@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from tests.bpf.reference import turn_of
 
 from otelauto.abi._layout import METHODS
 
-__all__ = ["conversations", "cut_points", "segmentations"]
+__all__ = ["conversations", "cut_points", "examples", "segmentations"]
 
 #: What a body holds: it looks like messages, chunks and ends of heads.
 LOOKALIKE = (
@@ -79,6 +82,16 @@ TRAILERS = st.lists(
     ),
     max_size=2,
 )
+
+
+def examples(number):
+    """Settings for that many examples, or OTELAUTO_HOST_EXAMPLES percent of them."""
+    percent = int(os.environ.get("OTELAUTO_HOST_EXAMPLES", "100"))
+    return settings(
+        max_examples=max(number * percent // 100, 1),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
 
 
 def body_of(size):

@@ -1,7 +1,7 @@
 """A typed driver of the kernel's state machine on the host (host_stream.c).
 
 An operation is what one system call moved: its bytes in one or several segments. User memory ends
-exactly where a segment ends, so that a sanitizer sees what reads on.
+where a segment ends (but for Python's zero behind it), so that a sanitizer sees what reads on.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ class Machine:
         memory = []
         for vector, segment in zip(vectors, segments, strict=False):
             if segment:
-                owned = ctypes.create_string_buffer(segment, len(segment))
+                owned = ctypes.c_char_p(segment)
                 memory.append(owned)
-                vector.base = ctypes.addressof(owned)
+                vector.base = ctypes.cast(owned, ctypes.c_void_p)
             vector.len = len(segment)
         size = sum(map(len, segments))
         direction = self.direction(half)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.bpf.conversations import conversations, cut_points, segmentations
+from tests.bpf.conversations import conversations, cut_points, examples, segmentations
 from tests.bpf.replay import cuts_everywhere, play
 
 from otelauto.abi._layout import Role
 
 ROLES = st.sampled_from([Role.SERVER, Role.CLIENT])
-SOME = settings(
-    max_examples=120,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+SOME = examples(120)
 
 
 @SOME
@@ -44,7 +40,7 @@ def test_operations_may_be_vectored(machine, data):
     assert expected == found
 
 
-@settings(SOME, max_examples=40)
+@examples(40)
 @given(conversations(most_turns=2, most_pipelined=2), st.sampled_from([1, 2, 3, 7]))
 def test_every_byte_may_be_an_operation_of_its_own(machine, turns, size):
     expected, found = play(machine, turns, cuts=cuts_everywhere(turns, size))
