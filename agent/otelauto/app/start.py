@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["bring_up", "ways"]
 
 _ALL: Final[tuple[Way, ...]] = ("sock", "syscall")
+#: Checks of what no hook uses yet: their remedy would be a right too many.
+_UNUSED: Final = frozenset({"uprobes"})
 
 
 def ways(setting: str, found: Features) -> tuple[Way, ...]:
@@ -68,7 +70,9 @@ def bring_up(config: Config, settings: KernelSettings, log: Any) -> tuple[Kernel
     preflight.raise_memlock()
     if not preflight.mount_tracefs():
         log.debug("tracefs is not mounted and cannot be mounted")
-    _must(preflight.check(mode=settings.headers, bcc=None))
+    findings = preflight.check(mode=settings.headers, bcc=None)
+    _must(findings)
+    _tell(findings, log)
     results: dict[str, bool] = {}
     failure: OtelautoError | None = None
     for way in ways(config.ebpf.hook, features.probe()):
@@ -96,3 +100,10 @@ def _must(findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.required and not finding.ok:
             raise CannotInstrumentError(f"{finding.name}: {finding.why}", hint=finding.remedy)
+
+
+def _tell(findings: Iterable[Finding], log: Any) -> None:
+    """Say what the agent works without, with the loss."""
+    for finding in findings:
+        if not finding.ok and finding.name not in _UNUSED:
+            log.warning("limited", check=finding.name, why=finding.why, remedy=finding.remedy)
