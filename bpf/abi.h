@@ -247,10 +247,12 @@ _Static_assert(sizeof(struct red_value) == 24 + 4 * (DURATION_BUCKETS + 2 * SIZE
 
 // Value of the one element of options.
 struct options {
+	u64 route_seed;		// hashes of paths and segments start from it, so that nobody outside can make
+				// paths that collide; written before the hooks are attached
 	u32 events;		// EVENT_BIT_*
 	u32 _pad;
 };
-_Static_assert(sizeof(struct options) == 8, "options");
+_Static_assert(sizeof(struct options) == 16, "options");
 
 // The head of every record of the event ring.
 struct event_header {

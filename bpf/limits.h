@@ -64,6 +64,9 @@
 #ifndef MAX_CARRIES
 #define MAX_CARRIES 2048
 #endif
+#ifndef MAX_UNIX_SOCKETS
+#define MAX_UNIX_SOCKETS 4096
+#endif
 #ifndef MAX_PIPELINES
 #define MAX_PIPELINES 1024
 #endif
@@ -76,11 +79,6 @@
 // Pages of the event ring; a power of two.
 #ifndef RING_PAGES
 #define RING_PAGES 64
-#endif
-
-// Hashes of paths and segments start from it, so that nobody outside can choose paths that collide.
-#ifndef ROUTE_SEED
-#define ROUTE_SEED 0ULL
 #endif
 
 // 1 if value is above bound, else 0; for values below 2^63. Arithmetic instead of a comparison: BPF has no

@@ -10,6 +10,7 @@
 #include "probes/sock_length.h"
 #endif
 #include "probes/life.h"
+#include "probes/unix.h"
 
 // Index JUMP_STEPS.
 int steps(struct bpf_raw_tracepoint_args *ctx)
@@ -21,4 +22,16 @@ int steps(struct bpf_raw_tracepoint_args *ctx)
 int route(struct bpf_raw_tracepoint_args *ctx)
 {
 	return on_route(ctx);
+}
+
+// Index JUMP_UNIX.
+int unix_end(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_unix(ctx);
+}
+
+// Run by the agent, see probes/unix.h.
+int unix_look(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_look(ctx, ctx->args[0]);
 }

@@ -21,6 +21,10 @@ BPF_TABLE("array", u32, struct service, services, MAX_SERVICES);
 // (tcp_destroy_sock) or as the least recently used; unix sockets are told apart by their inode.
 BPF_TABLE("lru_hash", u64, struct connection, connections, MAX_CONNECTIONS);
 
+// struct sock * of a connection over a unix socket -> nothing. Written where the connection is first seen; the
+// agent has each looked at when it collects; dies with the connection or as the least recently used.
+BPF_TABLE("lru_hash", u64, u32, unix_sockets, MAX_UNIX_SOCKETS);
+
 // Half of a connection -> the start of a line that was cut. Written and read by the hooks on sockets;
 // dies as the least recently used, for only split heads need one.
 BPF_TABLE("lru_hash", struct carry_key, struct carry, carries, MAX_CARRIES);
@@ -142,7 +146,10 @@ static __always_inline long read_user(void *to, u64 n, u64 from)
 
 static __always_inline u64 path_seed(void)
 {
-	return ROUTE_SEED;
+	u64 first = 0;
+	struct options *options = option.lookup((u32 *)&first);
+
+	return options ? options->route_seed : 0;
 }
 
 static __always_inline u32 other_method(const struct start_line *l)

@@ -4,7 +4,7 @@
 
 #include "maps.h"
 
-#define FNV_BASIS (0xcbf29ce484222325ULL ^ ROUTE_SEED)
+#define FNV_BASIS 0xcbf29ce484222325ULL
 #define FNV_PRIME 0x100000001b3ULL
 
 // The edge for a segment: its own, or the one for any segment.
@@ -28,10 +28,12 @@ static __always_inline struct route_edge *next_edge(u32 node, u64 segment)
 // each value that it can tell apart in a register.
 static __always_inline u32 walk_routes(struct walk *w, const struct service *of, const struct path_text *path)
 {
+	u64 basis = FNV_BASIS ^ path_seed();
+
 	w->node = of->root.node;
 	w->route = of->root.route;
 	w->rest = of->root.rest;
-	w->hash = FNV_BASIS;
+	w->hash = basis;
 	w->before = '/';
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i <= PATH_BYTES; i++) {
@@ -49,7 +51,7 @@ static __always_inline u32 walk_routes(struct walk *w, const struct service *of,
 			w->node = edge->node;
 			w->route = edge->route;
 			w->rest = edge->rest;
-			w->hash = FNV_BASIS;
+			w->hash = basis;
 		}
 		w->before = c;
 		if (i >= FROM_MEMORY(path->len))

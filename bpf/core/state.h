@@ -20,6 +20,7 @@ enum jump {
 	JUMP_STEPS = 0,		// (further) steps of an operation
 	JUMP_ROUTE = 1,		// the route of the exchange in scratch.done, then JUMP_STEPS
 	JUMP_END = 2,		// further exchanges of a connection that ends
+	JUMP_UNIX = 3,		// whether the unix socket op.closed is closed, then JUMP_STEPS if op.resume
 };
 
 enum direction {
@@ -132,7 +133,9 @@ struct operation {
 	u8 unseen;		// the payload cannot be found
 	u8 begun;		// its first step is done
 	u8 fresh;		// it is the first on its connection
-	u8 _pad[4];
+	u8 resume;		// it goes on when the end of another connection has been dealt with
+	u8 _pad[3];
+	u64 closed;		// that other connection's socket
 };
 
 // What a scan of the window found.

@@ -20,7 +20,12 @@ static __always_inline int on_length(void *ctx, u64 sk, u32 result, u8 direction
 	struct user_call call;
 	u64 regs;
 
-	if (!service || is_in_vain(result))
+	if (!service) {
+		if (direction == RECEIVED && !result && sk)
+			on_stream_end(ctx, sk, 0);
+		return 0;
+	}
+	if (is_in_vain(result))
 		return 0;
 	regs = task_registers(current_task());
 	READ_CALL(&call, regs, REG_DIRECTLY);

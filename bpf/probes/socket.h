@@ -155,6 +155,11 @@ static __always_inline struct connection *open_connection(struct scratch *s, u32
 		return 0;
 	}
 	op->fresh = 1;
+	if (s->fresh.family == 1) {
+		u64 nothing = 0;
+
+		unix_sockets.update(&sk, (u32 *)&nothing);
+	}
 	return tls || h2 ? 0 : connections.lookup(&sk);
 }
 
@@ -177,18 +182,46 @@ static __always_inline void commit(void *ctx, struct scratch *s)
 	red_add(done, 0);
 }
 
-// The entry of a connection; none, if it has none or a unix socket took over the address of a closed one.
-static __always_inline struct connection *find_connection(u64 sk)
+// The entry of a connection, if it has one. Where a unix socket took over the address of a closed one, another
+// program ends that one's connection first.
+static __always_inline struct connection *find_connection(void *ctx, struct scratch *s, u64 sk)
 {
 	struct connection *c = connections.lookup(&sk);
 
 	if (!c)
 		return 0;
 	if (c->family == 1 && c->inode != inode_of(sk)) {
+		s->op.closed = sk;
+		s->op.resume = 1;
+		jumps.call(ctx, JUMP_UNIX);
+		// Not reached but for the limit of tail calls.
 		connections.delete(&sk);
 		return 0;
 	}
 	return c;
+}
+
+// A process has read the end of a stream. If its peer is the unix socket of a connection that is followed, that
+// has ended, whoever reads.
+static __always_inline void on_stream_end(void *ctx, u64 sk, u32 resume)
+{
+#ifdef OFF_unix_sock_peer
+	struct connection *c;
+	struct scratch *s;
+	u64 peer;
+
+	if (read_u16(sk + OFF_sock_common_skc_family) != FAMILY_UNIX)
+		return;
+	peer = read_u64(sk + OFF_unix_sock_peer);
+	c = connections.lookup(&peer);
+	s = working_memory();
+	if (!c || !s || c->family != 1)
+		return;
+	s->op.closed = peer;
+	s->op.now_ns = bpf_ktime_get_ns();
+	s->op.resume = resume;
+	jumps.call(ctx, JUMP_UNIX);
+#endif
 }
 
 // An operation that will be tried again (EAGAIN, EINTR) or failed without an end of the connection: event
@@ -225,6 +258,8 @@ static __always_inline int on_operation(void *ctx, u32 service, u64 sk, u32 resu
 		// recv() of no bytes is no end of the stream.
 		if (!result && !call->args[2] && call->number == NR_recvfrom)
 			return 0;
+		if (!result)
+			on_stream_end(ctx, sk, 1);
 	}
 	jumps.call(ctx, JUMP_STEPS);
 	return 0;
@@ -240,7 +275,7 @@ static __always_inline int on_steps(void *ctx)
 	if (!s)
 		return 0;
 	sk = s->op.socket;
-	c = find_connection(sk);
+	c = find_connection(ctx, s, sk);
 	if (!s->op.begun) {
 		s->op.begun = 1;
 		s->op.fresh = 0;

@@ -34,7 +34,7 @@ int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 regs = ctx->args[0];
 	struct user_call call;
-	u64 nr;
+	u64 nr, sk;
 	u32 fd, service;
 	u8 direction;
 
@@ -51,11 +51,16 @@ int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	else
 		return 0;
 	service = service_of(current_process());
-	if (!service || is_in_vain(ctx->args[1]))
+	if ((!service && (direction == SENT || ctx->args[1])) || is_in_vain(ctx->args[1]))
 		return 0;
 	READ_CALL(&call, regs, reg_at);
 	fd = nr == NR_splice ? call.args[2] : call.args[0];
-	return on_operation(ctx, service, socket_of(fd), ctx->args[1], direction, &call);
+	sk = socket_of(fd);
+	if (service)
+		return on_operation(ctx, service, sk, ctx->args[1], direction, &call);
+	if (sk)
+		on_stream_end(ctx, sk, 0);
+	return 0;
 }
 
 #endif

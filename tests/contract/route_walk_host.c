@@ -45,6 +45,11 @@ static inline void count(u32 id)
 	(void)id;
 }
 
+static inline u64 path_seed(void)
+{
+	return ROUTE_SEED;
+}
+
 static inline u64 bpf_ktime_get_ns(void)
 {
 	return 0;

@@ -6,7 +6,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-ABI_SHA256: Final = "b704f8edef7da50dd5d4e9d69e9a02b1cfa7e07035ff3c511b54fbc8edb2fcff"
+ABI_SHA256: Final = "236e6c21e567c58f961170ecacc5599d0d3e56f3856cac27fb6546dd3bfdb643"
 
 PATH_BYTES: Final = 256
 DURATION_BUCKETS: Final = 24
@@ -372,17 +372,19 @@ RED_VALUE_SLICES: Final = {
 }
 
 
-#: struct options, 8 bytes.
-OPTIONS = Struct("=I4x")
+#: struct options, 16 bytes.
+OPTIONS = Struct("=QI4x")
 OPTIONS_OFFSETS: Final = {
-    "events": 0,
-    "_pad": 4,
+    "route_seed": 0,
+    "events": 8,
+    "_pad": 12,
 }
 
 
 class Options(NamedTuple):
     """struct options, in the order of OPTIONS."""
 
+    route_seed: int
     events: int
 
 
@@ -476,7 +478,7 @@ SIZES: Final = {
     "route_hit": 8,
     "red_key": 48,
     "red_value": 472,
-    "options": 8,
+    "options": 16,
     "event_header": 16,
     "event_process": 32,
     "event_listen": 24,

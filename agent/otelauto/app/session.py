@@ -300,6 +300,7 @@ class Session:
             self._apply(self._watch.rescan())
 
     def _read(self) -> None:
+        self._kernel.end_closed()
         items = list(self._kernel.red())
         found = self._resolve(items)
         self._aggregate.read(

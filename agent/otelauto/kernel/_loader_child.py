@@ -8,12 +8,14 @@ Usage: python3 -I _loader_child.py FD, where FD is one end of a stream socket pa
 bytes of length (network order) and JSON. One request is read::
 
     {"source": str, "cflags": [str], "programs": [{"name", "function", "type", "optional"}],
-     "maps": [str], "witnesses": [{"map", "part"}], "debug": int}
+     "maps": [str], "witnesses": [{"map", "part"}], "image": bool, "debug": int}
 
 and one answer written, either of::
 
     {"ok": true, "programs": [str], "refused": {name: reason}, "maps": [str],
-     "layouts": [{"map", "part", "size", "offsets": {member: int}}], "bcc": str, "seconds": {...}}
+     "layouts": [{"map", "part", "size", "offsets": {member: int}}], "bcc": str, "seconds": {...},
+     "image": null or {"maps": [{"name", "type", "key_size", "value_size", "max_entries", "flags"}],
+                       "programs": [{"name", "type", "code": base64, "uses": [[offset, map]]}]}}
     {"ok": false, "stage": "bcc" | "compile" | "layout" | "load" | "maps", "message": str,
      "errno": int, "program": str}
 
@@ -23,6 +25,7 @@ standard error, which is a file of the parent.
 """
 
 import array
+import base64
 import ctypes
 import errno
 import json
@@ -35,6 +38,9 @@ import time
 
 MOST_DESCRIPTORS = 128
 PR_SET_PDEATHSIG = 1
+# BPF_LD | BPF_IMM | BPF_DW, and its source register if the value is a map's descriptor.
+LOAD_WIDE = 0x18
+PSEUDO_MAP_FD = 1
 
 
 class Failure(Exception):
@@ -159,6 +165,61 @@ def find_maps(bcc, module, names):
     return found
 
 
+def map_specification(name, fd):
+    """What the kernel says of a map, as far as another like it can be made from it."""
+    fields = {}
+    with open("/proc/self/fdinfo/%d" % fd) as lines:
+        for line in lines:
+            key, _, value = line.partition(":")
+            fields[key] = value.strip()
+    return {
+        "name": name,
+        "type": int(fields["map_type"]),
+        "key_size": int(fields["key_size"]),
+        "value_size": int(fields["value_size"]),
+        "max_entries": int(fields["max_entries"]),
+        "flags": int(fields["map_flags"], 0),
+    }
+
+
+def image_of(bcc, module, programs):
+    """The finished programs, with the numbers of their maps in the place of descriptors."""
+    # BCC declares the types of some of its functions only.
+    prototype = {"bpf_num_tables": (ctypes.c_size_t, [ctypes.c_void_p])}
+    prototype["bpf_table_fd_id"] = (ctypes.c_int, [ctypes.c_void_p, ctypes.c_size_t])
+    prototype["bpf_table_name"] = (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_size_t])
+    for name, (result, arguments) in prototype.items():
+        getattr(bcc.lib, name).restype = result
+        getattr(bcc.lib, name).argtypes = arguments
+    names = {}
+    for index in range(bcc.lib.bpf_num_tables(module.module)):
+        fd = bcc.lib.bpf_table_fd_id(module.module, index)
+        names[fd] = bcc.lib.bpf_table_name(module.module, index).decode("ascii")
+    numbers, maps, found = {}, [], []
+    for program in programs:
+        code = bytearray(module.dump_func(program["function"].encode("ascii")))
+        uses = []
+        at = 0
+        while at < len(code):
+            opcode, registers, _offset, value = struct.unpack_from("=BBhi", code, at)
+            if opcode == LOAD_WIDE and registers >> 4 == PSEUDO_MAP_FD:
+                if value not in numbers:
+                    numbers[value] = len(maps)
+                    maps.append(map_specification(names[value], value))
+                uses.append([at, numbers[value]])
+                struct.pack_into("=i", code, at + 4, 0)
+            at += 16 if opcode == LOAD_WIDE else 8
+        found.append(
+            {
+                "name": program["name"],
+                "type": program["type"],
+                "code": base64.b64encode(bytes(code)).decode("ascii"),
+                "uses": uses,
+            }
+        )
+    return {"maps": maps, "programs": found}
+
+
 def work(request):
     seconds = {}
     start = time.time()
@@ -174,6 +235,8 @@ def work(request):
     programs, refused = load_programs(module, request["programs"])
     maps = find_maps(bcc, module, request["maps"])
     lap("load")
+    wanted = [one for one in request["programs"] if one["name"] not in refused]
+    image = image_of(bcc, module, wanted) if request.get("image") else None
     answer = {
         "ok": True,
         "programs": [name for name, _ in programs],
@@ -182,6 +245,7 @@ def work(request):
         "layouts": layouts,
         "bcc": str(getattr(bcc, "__version__", "")),
         "seconds": seconds,
+        "image": image,
     }
     # The module must outlive the sending: it owns the descriptors.
     return answer, [fd for _, fd in programs + maps], module

@@ -12,6 +12,7 @@ Source: include/uapi/linux/bpf.h, include/uapi/linux/perf_event.h.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -167,24 +168,31 @@ def load_program(
         OSError: with the end of the verifier's log in the message.
     """
     code, text, log = buffer(instructions), buffer(licence.encode() + b"\0"), buffer(_LOG_BYTES)
-    attr = struct.pack(
-        "=IIQQIIQII16sII",
-        program_type,
-        len(instructions) // 8,
-        ctypes.addressof(code),
-        ctypes.addressof(text),
-        1,
-        _LOG_BYTES,
-        ctypes.addressof(log),
-        0,
-        0,
-        name.encode()[: _NAME_BYTES - 1],
-        0,
-        attach_type,
-    )
-    try:
+
+    def load(level: int) -> int:
+        attr = struct.pack(
+            "=IIQQIIQII16sII",
+            program_type,
+            len(instructions) // 8,
+            ctypes.addressof(code),
+            ctypes.addressof(text),
+            level,
+            _LOG_BYTES if level else 0,
+            ctypes.addressof(log) if level else 0,
+            0,
+            0,
+            name.encode()[: _NAME_BYTES - 1],
+            0,
+            attach_type,
+        )
         return bpf(Command.PROG_LOAD, buffer(attr), what=name)
+
+    try:
+        return load(0)
     except OSError as error:
+        # Once more for the reason. Not at first: a good program's log may not fit.
+        with contextlib.suppress(OSError):
+            return load(1)
         lines = log.value.decode(errors="replace").strip().splitlines()[-4:]
         message = "; ".join([error.strerror or "", *lines])
         raise OSError(error.errno, message) from None

@@ -17,10 +17,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from otelauto.errors import LoadError
+from otelauto.kernel.image import parse_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from otelauto.kernel.image import Image
 
 __all__ = [
     "Answer",
@@ -82,6 +85,7 @@ class Answer:
     layouts: tuple[Layout, ...] = ()
     bcc: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    image: Image | None = None
 
 
 def parse_answer(content: bytes) -> Answer:
@@ -119,6 +123,7 @@ def _good(raw: Mapping[str, Any]) -> Answer:
             for layout in raw["layouts"]
         ),
         bcc=str(raw["bcc"]),
+        image=parse_image(raw["image"]) if raw.get("image") else None,
         seconds={str(stage): float(value) for stage, value in raw["seconds"].items()},
     )
 

@@ -7,6 +7,7 @@ target is, what a route is and what a series means is others' business.
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,9 @@ from otelauto.abi import _layout as abi
 from otelauto.errors import LoadError
 from otelauto.kernel import headers, source
 from otelauto.kernel.attach import Attachments, AttachResult, attach
-from otelauto.kernel.bpf import program_info, set_program
+from otelauto.kernel.bpf import program_info, run_raw_tracepoint, set_program
+from otelauto.kernel.image import load_image
+from otelauto.kernel.image_store import ImageStore, image_key
 from otelauto.kernel.loader import Loaded, LoadRequest, load
 from otelauto.kernel.maps import ArrayMap, HashMap, PerCpuArray, possible_cpus
 from otelauto.kernel.programs import (
@@ -167,6 +170,14 @@ class Kernel:
         for key in keys:
             self._red.delete_raw(key)
 
+    def end_closed(self) -> None:
+        """Let the kernel end the connections over unix sockets that have been closed.
+
+        Nothing tells it of their close, but for a peer that reads to the end of the stream.
+        """
+        for key, _ in list(self._unix_sockets.items()):
+            run_raw_tracepoint(self._loaded.programs["unix_look"], key)
+
     def counts(self) -> Mapping[abi.Count, int]:
         """The kernel's counters, summed over CPUs."""
         totals = self._counts.totals()
@@ -180,7 +191,7 @@ class Kernel:
 
     def want_events(self, bits: int) -> None:
         """Ask for optional events (abi.EventBit)."""
-        self._option.set(0, (bits,))
+        self._option.set(0, (self.settings.route_seed, bits))
 
     @property
     def events(self) -> RingReader:
@@ -199,7 +210,9 @@ class Kernel:
         self._cache = self._hash("route_cache", abi.PATH_KEY, abi.ROUTE_HIT)
         self._paths = self._hash("paths", abi.PATH_KEY, abi.PATH_TEXT)
         self._red = self._hash("red", abi.RED_KEY, abi.RED_VALUE)
+        self._unix_sockets = self._hash("unix_sockets", abi.U64, abi.U32)
         self._option = ArrayMap(self._fd("option"), abi.OPTIONS)
+        self.want_events(0)
         self._counts = PerCpuArray(self._fd("counts"), abi.U64, cpus=possible_cpus())
         self._ring = self._stack.enter_context(RingReader(self._fd("events")))
         methods = self._hash("methods", abi.METHOD_TEXT, abi.U32)
@@ -237,8 +250,8 @@ def _load(settings: KernelSettings, way: Way, timeout_seconds: float) -> Loaded:
     flags = cflags(settings, way, cpus=possible_cpus(), pid_namespace=namespace)
     if namespace is not None and "OFF_task_struct_thread_pid" in found.missing:
         raise LoadError(
-            "the agent runs in a pid namespace, and this kernel does not tell where the pid of a"
-            " task is",
+            "the agent runs in a pid namespace, and this kernel does not tell where a task's pid"
+            " is",
             hint="run the agent in the host's pid namespace",
         )
     request = LoadRequest(
@@ -249,5 +262,30 @@ def _load(settings: KernelSettings, way: Way, timeout_seconds: float) -> Loaded:
         witnesses=WITNESSES,
         kernel_source=found.kernel_source,
         state_dir=settings.state_dir,
+        image=settings.state_dir is not None,
     )
-    return load(request, timeout_seconds=timeout_seconds)
+    if settings.state_dir is None:
+        return load(request, timeout_seconds=timeout_seconds)
+    store = ImageStore(settings.state_dir)
+    key = image_key((text.sha256, abi.ABI_SHA256, *request.cflags))
+    again = _load_again(store, key)
+    if again is not None:
+        return again
+    loaded = load(request, timeout_seconds=timeout_seconds)
+    if loaded.image is not None and not loaded.refused:
+        store.save(key, loaded.image)
+    return loaded
+
+
+def _load_again(store: ImageStore, key: str) -> Loaded | None:
+    """What an earlier start has compiled; None if there is nothing, or the kernel refuses it."""
+    start = time.monotonic()
+    image = store.load(key)
+    if image is None:
+        return None
+    try:
+        found, maps = load_image(image, MAPS)
+    except (OSError, KeyError, ValueError):
+        store.drop(key)
+        return None
+    return Loaded(found, maps, seconds=time.monotonic() - start, image=image)

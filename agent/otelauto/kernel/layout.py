@@ -45,6 +45,7 @@ _OFFSETS: Final = (
     ("sock", "sk_type"),
     ("sock", "sk_protocol"),
     ("sock", "sk_err"),
+    ("unix_sock", "peer"),
     ("sock_common", "skc_family"),
     ("sock_common", "skc_num"),
     ("sock_common", "skc_dport"),
@@ -82,6 +83,7 @@ _HEADERS: Final = (
     "linux/proc_ns.h",
     "net/net_namespace.h",
     "net/sock.h",
+    "net/af_unix.h",
 )
 #: Members that a kernel may lack; the programs do without them then, by #ifdef.
 _OPTIONAL: Final = frozenset(
@@ -89,6 +91,7 @@ _OPTIONAL: Final = frozenset(
         "OFF_sock_common_skc_v6_daddr",
         "OFF_sock_common_skc_v6_rcv_saddr",
         "OFF_task_struct_thread_pid",
+        "OFF_unix_sock_peer",
     }
 )
 

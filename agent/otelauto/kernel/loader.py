@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from otelauto.kernel.image import Image
+
 __all__ = ["LoadRequest", "Loaded", "Program", "interpreters", "load"]
 
 _INTERPRETER: Final = re.compile(r"python3(\.\d+)?|platform-python")
@@ -78,6 +80,7 @@ class LoadRequest:
             of the running kernel, which headers.py must have found complete before.
         state_dir: private directory for logs of failures and for the child's temporary files; None
             to keep no logs.
+        image: whether Loaded.image is wanted.
     """
 
     source: str
@@ -87,6 +90,7 @@ class LoadRequest:
     witnesses: Sequence[Layout] = ()
     kernel_source: Path | None = None
     state_dir: Path | None = None
+    image: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ class Loaded:
         seconds: wall time of the whole load.
         stages: seconds by stage, as the child measured them.
         log: what clang and the verifier printed.
-        bcc: BCC's version.
+        bcc: BCC's version; empty if it was not needed.
+        image: from which the same can be loaded again without BCC.
     """
 
     programs: Mapping[str, int]
@@ -110,6 +115,7 @@ class Loaded:
     stages: Mapping[str, float] = field(default_factory=dict)
     log: str = ""
     bcc: str = ""
+    image: Image | None = None
 
     def close(self) -> None:
         """Close every descriptor; for one owner, once."""
@@ -268,6 +274,7 @@ def _message(request: LoadRequest) -> bytes:
         ],
         "maps": list(request.maps),
         "witnesses": [{"map": one.map, "part": one.part} for one in request.witnesses],
+        "image": request.image,
     }
     return json.dumps(message).encode()
 
@@ -321,4 +328,5 @@ def _accept(
         stages=answer.seconds,
         log=log,
         bcc=answer.bcc,
+        image=answer.image,
     )

@@ -39,8 +39,11 @@ _CONSEQUENCES: Final = {
     "sched_process_exit": "processes that end stay in the list of targets",
 }
 
+#: Programs without a hook: by tail calls, or by the agent.
+_CALLED: Final = ("steps", "route", "unix_end", "unix_look")
+
 #: Index of the kernel's map ``jumps`` (bpf/core/state.h, enum jump) -> program.
-JUMPS: Final[tuple[str, ...]] = ("steps", "route", "inet_sock_set_state")
+JUMPS: Final[tuple[str, ...]] = ("steps", "route", "inet_sock_set_state", "unix_end")
 
 #: The maps that the agent reads or writes.
 MAPS: Final[tuple[str, ...]] = (
@@ -57,6 +60,7 @@ MAPS: Final[tuple[str, ...]] = (
     "events",
     "jumps",
     "connections",
+    "unix_sockets",
 )
 
 
@@ -110,7 +114,7 @@ class KernelSettings:
 
 def programs(way: Way) -> tuple[Program, ...]:
     """The programs to load."""
-    names = (*_FRONT_ENDS[way], *_CONNECTIONS, *_PROCESSES, "steps", "route")
+    names = (*_FRONT_ENDS[way], *_CONNECTIONS, *_PROCESSES, *_CALLED)
     return tuple(Program(name, ProgramType.RAW_TRACEPOINT) for name in names)
 
 
@@ -148,7 +152,6 @@ def cflags(
         f"-DMAX_CONNECTIONS={settings.max_connections}",
         f"-DMAX_SERIES={settings.max_series * shards}",
         f"-DSHARD_MASK={shards - 1}",
-        f"-DROUTE_SEED={settings.route_seed}ULL",
         _buckets("DURATION_BUCKET", nanoseconds),
         _buckets("REQUEST_SIZE_BUCKET", settings.request_bounds_bytes),
         _buckets("RESPONSE_SIZE_BUCKET", settings.response_bounds_bytes),
