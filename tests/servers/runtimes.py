@@ -21,16 +21,23 @@ CLEAN = {"PYTHONPATH": "", "VIRTUAL_ENV": ""}
 
 
 def start_gunicorn(
-    supervisor: Supervisor, *, port: int, worker_class: str = "sync", workers: int = 2
+    supervisor: Supervisor,
+    *,
+    port: int = 0,
+    unix: Path | None = None,
+    worker_class: str = "sync",
+    workers: int = 2,
 ) -> Running:
-    """The distribution's gunicorn, worker class "sync" or "gthread"."""
-    argv = ["/usr/bin/gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
+    """The distribution's gunicorn on a port or a unix socket, worker class "sync" or "gthread"."""
+    place = f"unix:{unix}" if unix else f"127.0.0.1:{port}"
+    argv = ["/usr/bin/gunicorn", "--bind", place, "--workers", str(workers)]
     argv += ["--worker-class", worker_class, "--backlog", "1024", "--keep-alive", "30"]
     if worker_class == "gthread":
         argv += ["--threads", "8", "--worker-connections", "1000"]
     argv += ["--chdir", str(HERE), "wsgi_app:application"]
     env = {**CLEAN, "PYTHONDONTWRITEBYTECODE": "1"}
-    return supervisor.start(f"gunicorn-{worker_class}", argv, ports=(port,), env=env)
+    where = {"sockets": (unix,)} if unix else {"ports": (port,)}
+    return supervisor.start(f"gunicorn-{worker_class}", argv, env=env, **where)
 
 
 def start_node(supervisor: Supervisor, *, port: int) -> Running:
