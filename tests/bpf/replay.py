@@ -7,8 +7,7 @@ operations that hold the first byte of the request and the last of the response,
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -82,49 +81,89 @@ def play(
     role: Role = Role.SERVER,
     cuts: Cuts | None = None,
     segments: Segments = lambda data: (data,),
+    eager: bool = False,
 ) -> tuple[list[Exchange], list[Exchange]]:
-    """Replay on a new connection. Returns the exchanges that are expected and those that came."""
+    """Replay on a new connection. Returns the exchanges that are expected and those that came.
+
+    Args:
+        machine: on which.
+        turns: of the conversation.
+        role: of the process that is watched.
+        cuts: where operations end, beside the ends of turns.
+        segments: of an operation.
+        eager: a response is sent as soon as its request has come, not when the turn has.
+    """
     machine.open(role)
     expected: list[Exchange] = []
     found: list[Exchange] = []
     for index, turn in enumerate(turns):
-        begin_ns = (index + 1) * TURN_NS
-        points = {}
-        for half in Half:
-            data = turn.stream(half)
-            inner = sorted(set((cuts or {}).get((index, half), ())))
-            points[half] = [0, *(point for point in inner if 0 < point < len(data)), len(data)]
-        times = {
-            Half.REQUEST: begin_ns,
-            Half.RESPONSE: begin_ns + len(points[Half.REQUEST]) * OPERATION_NS,
-        }
-        for half in Half:
-            data = turn.stream(half)
-            for number, (start, end) in enumerate(pairwise(points[half])):
-                if start < end:
-                    now_ns = times[half] + number * OPERATION_NS
-                    parts = segments(data[start:end])
-                    found += machine.operation(half, now_ns, *parts)
-                    assert machine.steps <= end - start + len(parts) + len(turn.truths)
-        if turn.closed:
-            now_ns = begin_ns + TURN_NS - 1
-            if role == Role.CLIENT:
-                found += machine.end(Half.RESPONSE, now_ns)
-            else:
-                found += machine.close(now_ns, Fault.NO_RESPONSE)
+        moves = _moves(index, turn, cuts or {}, eager=eager)
+        for move in moves:
+            parts = segments(turn.stream(move.half)[move.start : move.end])
+            found += machine.operation(move.half, move.time_ns, *parts)
+            assert machine.steps <= move.end - move.start + len(parts) + len(turn.truths)
+        if turn.closed and role == Role.CLIENT:
+            found += machine.end(Half.RESPONSE, (index + 2) * TURN_NS - 1)
+        elif turn.closed:
+            found += machine.close((index + 2) * TURN_NS - 1, Fault.NO_RESPONSE)
         expected += [
             _exchange(
                 truth,
-                start_ns=_time(times[Half.REQUEST], points[Half.REQUEST], truth.first),
-                end_ns=_time(times[Half.RESPONSE], points[Half.RESPONSE], truth.last),
+                start_ns=_time(moves, Half.REQUEST, truth.first),
+                end_ns=_time(moves, Half.RESPONSE, truth.last),
             )
             for truth in turn.truths
         ]
     return expected, found
 
 
-def _time(begin_ns: int, points: Sequence[int], offset: int) -> int:
-    return begin_ns + (bisect_right(points, offset) - 1) * OPERATION_NS
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """An operation: these bytes of the turn's stream."""
+
+    half: Half
+    start: int
+    end: int
+    time_ns: int = 0
+
+
+def _moves(index: int, turn: Turn, cuts: Cuts, *, eager: bool) -> list[_Move]:
+    """The operations of a turn, in order."""
+    waiting = {}
+    for half in Half:
+        size = len(turn.stream(half))
+        inner = sorted({point for point in cuts.get((index, half), ()) if 0 < point < size})
+        pairs = pairwise([0, *inner, size])
+        waiting[half] = [_Move(half, start, end) for start, end in pairs if start < end]
+    ordered = []
+    if eager:
+        for move in waiting[Half.REQUEST]:
+            ordered.append(move)
+            answerable = _answerable(turn, move.end)
+            while waiting[Half.RESPONSE] and waiting[Half.RESPONSE][0].end <= answerable:
+                ordered.append(waiting[Half.RESPONSE].pop(0))
+    else:
+        ordered = waiting[Half.REQUEST]
+    begin_ns = (index + 1) * TURN_NS
+    return [
+        replace(move, time_ns=begin_ns + number * OPERATION_NS)
+        for number, move in enumerate([*ordered, *waiting[Half.RESPONSE]])
+    ]
+
+
+def _answerable(turn: Turn, sent: int) -> int:
+    """Bytes of responses whose requests have been sent whole."""
+    begins = [truth.first for truth in turn.truths]
+    ends = [*begins[1:], len(turn.requests)][: len(begins)]
+    lasts = [truth.last + 1 for truth, end in zip(turn.truths, ends, strict=True) if end <= sent]
+    return max(lasts, default=0)
+
+
+def _time(moves: Sequence[_Move], half: Half, offset: int) -> int:
+    (time_ns,) = (
+        move.time_ns for move in moves if move.half == half and move.start <= offset < move.end
+    )
+    return time_ns
 
 
 def _exchange(truth: Truth, *, start_ns: int, end_ns: int) -> Exchange:

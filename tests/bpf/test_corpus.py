@@ -35,9 +35,10 @@ def test_it_may_be_cut_in_two_anywhere(turns, machine):
         assert expected == found, cuts
 
 
+@pytest.mark.parametrize("eager", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 64, 511, 512, 513])
-def test_it_may_come_in_small_operations(size, turns, machine):
-    expected, found = play(machine, turns, cuts=cuts_everywhere(turns, size))
+def test_it_may_come_in_small_operations(size, eager, turns, machine):
+    expected, found = play(machine, turns, cuts=cuts_everywhere(turns, size), eager=eager)
     assert expected == found
 
 

@@ -20,7 +20,6 @@ STRICT = "-fno-sanitize-recover=undefined"
 #: With a tenth of the examples: sanitizers are slow.
 SELECTED = (
     "test_hostile.py",
-    "test_start_lines.py",
     "test_framing.py",
     "test_corpus.py::test_it_may_come_in_small_operations",
 )

@@ -32,6 +32,15 @@ def test_operations_may_end_anywhere(machine, data):
 
 @SOME
 @given(st.data())
+def test_responses_may_come_while_requests_still_do(machine, data):
+    turns = data.draw(conversations(most_turns=2, most_pipelined=5))
+    cuts = data.draw(cut_points(turns))
+    expected, found = play(machine, turns, cuts=cuts, eager=True)
+    assert expected == found
+
+
+@SOME
+@given(st.data())
 def test_operations_may_be_vectored(machine, data):
     turns = data.draw(conversations(most_turns=2))
     segments = data.draw(segmentations())
