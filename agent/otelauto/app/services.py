@@ -6,7 +6,7 @@ after, so that a restart goes on counting where it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from otelauto.abi import _layout as abi
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from otelauto.model import Service
     from otelauto.routes.rules import Policy
 
-__all__ = ["ServiceIds", "route_rules", "service_key"]
+__all__ = ["ServiceIds", "route_rules", "service_key", "without_patterns"]
 
 
 @dataclass(slots=True)
 class _Record:
     service: Service
-    rules: RouteRules
     entry: EntryRoutes | None
     processes: int = 0
     empty_since_seconds: float = 0.0
@@ -39,6 +38,10 @@ class ServiceIds:
         self._ids: dict[str, int] = {}  # by identity: attributes such as a version may change
         self._next = 1
 
+    def __contains__(self, number: int) -> bool:
+        """Whether the id is in use."""
+        return number in self._records
+
     def find(self, service: Service) -> int:
         """The id of a service; 0 if it has none."""
         return self._ids.get(service_key(service), 0)
@@ -47,13 +50,13 @@ class ServiceIds:
         """The same service with other attributes, after it was started anew."""
         self._records[number].service = service
 
-    def add(self, service: Service, rules: RouteRules, entry: EntryRoutes | None) -> int:
+    def add(self, service: Service, entry: EntryRoutes | None) -> int:
         """A new id; 0 if there are as many services as there can be."""
         for _ in range(abi.MAX_SERVICES):
             number = self._next
             self._next = number + 1 if number + 1 < SELF_TEST_SERVICE else 1
             if number not in self._records:
-                self._records[number] = _Record(service, rules, entry)
+                self._records[number] = _Record(service, entry)
                 self._ids[service_key(service)] = number
                 return number
         return 0
@@ -66,12 +69,9 @@ class ServiceIds:
         """The routes that the selecting entry gave it."""
         return self._records[number].entry
 
-    def set_rules(self, number: int, rules: RouteRules, entry: EntryRoutes | None) -> bool:
-        """Other routes for a service; whether they are other ones."""
-        record = self._records[number]
-        changed = rules != record.rules
-        record.rules, record.entry = rules, entry
-        return changed
+    def set_entry(self, number: int, entry: EntryRoutes | None) -> None:
+        """Other routes of the selecting entry."""
+        self._records[number].entry = entry
 
     def hold(self, number: int) -> None:
         """A process of the service began."""
@@ -123,3 +123,9 @@ def route_rules(config: Config, entry: EntryRoutes | None) -> RouteRules:
         placeholder=routes.placeholder,
         max_routes=routes.max_per_service,
     )
+
+
+def without_patterns(rules: RouteRules) -> RouteRules:
+    """The same policy where there is no room in the kernel: nothing is matched or learned."""
+    unmatched: Policy = "unset" if rules.unmatched == "unset" else "wildcard"
+    return replace(rules, patterns=(), ignored_patterns=(), unmatched=unmatched)

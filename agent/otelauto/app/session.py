@@ -12,16 +12,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from otelauto.abi import _layout as abi
-from otelauto.app.services import ServiceIds, route_rules, service_key
-from otelauto.discovery.events import (
-    ExecEvent,
-    ExitEvent,
-    ForkEvent,
-    ListenEvent,
-    TargetAdded,
-    TargetRemoved,
+from otelauto.app.records import life_event, path_event
+from otelauto.app.services import (
+    ServiceIds,
+    route_rules,
+    service_key,
+    without_patterns,
 )
+from otelauto.discovery.events import TargetAdded, TargetRemoved
 from otelauto.discovery.proc import read_stat
+from otelauto.errors import ConfigError
 from otelauto.logs import Throttle
 from otelauto.metrics.resource import service_resource
 from otelauto.metrics.series import SeriesKey, series_key
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otelauto.config.schema import Config
-    from otelauto.discovery.events import Change, Event
+    from otelauto.config.selection import EntryRoutes
+    from otelauto.discovery.events import Change
     from otelauto.discovery.identity import Host
     from otelauto.discovery.selection import Selection
     from otelauto.discovery.selectors import Match
     from otelauto.discovery.watch import Watch
     from otelauto.kernel.driver import Kernel
     from otelauto.metrics.aggregate import Aggregate
-    from otelauto.model import Target
+    from otelauto.model import Service, Target
     from otelauto.routes.steps import Update
     from otelauto.routes.table import RouteTable
 
@@ -135,14 +136,13 @@ class Session:
         self._kernel.want_events(sum(_EVENT_BITS[kind] for kind in self._watch.wanted_events()))
 
     def _on_event(self, record: bytes) -> None:
-        kind, *_ = abi.EVENT_HEADER.unpack_from(record)
-        if kind == abi.EventKind.PATH:
-            event = abi.EventPath(*abi.EVENT_PATH.unpack(record))
-            self._on_path(abi.PathKey(event.key_hash, event.key_service))
+        path = path_event(record)
+        if path is not None:
+            self._on_path(path)
             return
-        found = _life_event(kind, record)
-        if found is not None:
-            self._apply(self._watch.handle(found))
+        event = life_event(record)
+        if event is not None:
+            self._apply(self._watch.handle(event))
 
     def _apply(self, changes: list[Change]) -> None:
         for change in changes:
@@ -151,7 +151,8 @@ class Session:
             elif isinstance(change, TargetAdded):
                 self._instrument(change.target, change.match)
             else:
-                self._forget(change.target.process.pid)
+                # Never without a service meanwhile: what it does at this moment counts, too.
+                self._release(change.target.process.pid)
                 self._instrument(change.target, change.match)
 
     def _instrument(self, target: Target, match: Match) -> None:
@@ -185,11 +186,15 @@ class Session:
         )
 
     def _forget(self, pid: int) -> None:
-        number = self._service_of.pop(pid, 0)
         self._kernel.drop_target(pid)
+        if self._release(pid):
+            self._log.debug("no longer instrumented", pid=pid)
+
+    def _release(self, pid: int) -> bool:
+        number = self._service_of.pop(pid, 0)
         if number:
             self._services.release(number, self._clock())
-            self._log.debug("no longer instrumented", pid=pid)
+        return number > 0
 
     def _fail(self, target: Target, reason: str, text: str) -> None:
         self.instrumentation_errors[reason] += 1
@@ -207,12 +212,10 @@ class Session:
             self._services.rename(number, target.service)
             self._set_rules(number, match.routes)
             return number
-        rules = route_rules(self._config, match.routes)
-        number = self._services.add(target.service, rules, match.routes)
+        number = self._services.add(target.service, match.routes)
         if number:
-            key = service_key(target.service)
-            update = self._routes.service_added(number, key=key, rules=rules)
             try:
+                update = self._add_routes(number, target.service, match.routes)
                 self._put_routes(update)
                 self._kernel.open_service(number, self._routes.service_entry(number))
             except OSError:
@@ -223,14 +226,25 @@ class Session:
 
     # --- routes ---------------------------------------------------------------------------------
 
-    def _set_rules(self, number: int, entry: Any) -> None:
-        rules = route_rules(self._config, entry)
-        if self._services.set_rules(number, rules, entry):
-            self._write(number, self._routes.reload(number, rules))
+    def _add_routes(self, number: int, service: Service, entry: EntryRoutes | None) -> Update:
+        """A service whose patterns find no room is counted without them."""
+        key, rules = service_key(service), route_rules(self._config, entry)
+        try:
+            return self._routes.service_added(number, key=key, rules=rules)
+        except ConfigError as error:
+            self._fault("the routes of a service are refused, it is counted without", error)
+            return self._routes.service_added(number, key=key, rules=without_patterns(rules))
+
+    def _set_rules(self, number: int, entry: EntryRoutes | None) -> None:
+        self._services.set_entry(number, entry)
+        try:
+            self._write(number, self._routes.reload(number, route_rules(self._config, entry)))
+        except ConfigError as error:
+            self._fault("the routes of a service are refused, those of before stay", error)
 
     def _on_path(self, key: abi.PathKey) -> None:
         record = self._kernel.path(key)
-        if record is None or key.service not in self._services.numbers():
+        if record is None or key.service not in self._services:
             return
         decision = self._routes.path_seen(key.service, record.text, truncated=record.truncated)
         self._write(key.service, decision.update)
@@ -329,16 +343,16 @@ class Session:
             waiting.setdefault(key.service, {})[key.path] = path
         for service, paths in waiting.items():
             routes, update = self._routes.resolve_pending(service, tuple(paths.values()))
-            if service in self._services.numbers():
+            if service in self._services:
                 self._write(service, update)
             for hash_, route in zip(paths, routes, strict=True):
                 found[service, hash_] = route
-                if service in self._services.numbers():
+                if service in self._services:
                     self._cache(abi.PathKey(hash_, service), route)
         return found
 
     def _place(self, key: abi.RedKey, found: Mapping[tuple[int, int], int]) -> SeriesKey | None:
-        if key.service not in self._services.numbers():
+        if key.service not in self._services:
             return None
         route = found.get((key.service, key.path), key.route) if key.path else key.route
         if self._routes.is_ignored(key.service, route):
@@ -363,7 +377,7 @@ class Session:
         self.instrumentation_errors[reason] += 1
         held = self._throttle.admit(f"{message} {reason}")
         if held is not None:
-            unexpected = not isinstance(error, OSError)
+            unexpected = not isinstance(error, OSError | ConfigError)
             self._log.error(
                 message, reason=str(error), exc_info=error if unexpected else None, **held
             )
@@ -379,17 +393,3 @@ class Session:
 
 
 _NO_PATH: Final = bytes(8)
-
-
-def _life_event(kind: int, record: bytes) -> Event | None:
-    if kind == abi.EventKind.LISTEN:
-        listen = abi.EventListen(*abi.EVENT_LISTEN.unpack(record))
-        return ListenEvent(listen.pid, listen.port)
-    process = abi.EventProcess(*abi.EVENT_PROCESS.unpack(record))
-    if kind == abi.EventKind.EXEC:
-        return ExecEvent(process.pid)
-    if kind == abi.EventKind.EXIT:
-        return ExitEvent(process.pid)
-    if kind == abi.EventKind.FORK:
-        return ForkEvent(process.pid, process.parent, process.service)
-    return None
