@@ -284,6 +284,8 @@ static __always_inline int on_steps(void *ctx)
 	}
 	if (!c)
 		return 0;
+	// A process may get another service while its connections live.
+	c->service = s->op.service;
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < STEPS; i++) {
 		u32 finished = step(s, c);
