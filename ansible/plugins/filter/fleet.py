@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.otelauto.fleet.plugins.plugin_utils import (
+    agent_file,
     environment,
     flags,
+    kernel_packages,
     layers,
+    openpgp,
     pipeline,
+    reload,
     schema,
 )
 from ansible_collections.otelauto.fleet.plugins.plugin_utils.river.build import build
-from ansible_collections.otelauto.fleet.plugins.plugin_utils.river.check import check
+from ansible_collections.otelauto.fleet.plugins.plugin_utils.river.check import check, variables
 from ansible_collections.otelauto.fleet.plugins.plugin_utils.river.formatter import format_body
 from ansible_collections.otelauto.fleet.plugins.plugin_utils.river.parser import parse
 from ansible_collections.otelauto.fleet.plugins.plugin_utils.river.read import read
@@ -74,6 +78,12 @@ def river_format(text: str, dialect: str = "") -> str:
     return format_body(tree)
 
 
+def environment_names(text: str) -> list[str]:
+    """The environment variables that a collector's file names, sorted."""
+    tree = parse(text)
+    return sorted(variables(tree))
+
+
 class FilterModule:
     """What Ansible's loader looks for."""
 
@@ -89,5 +99,14 @@ class FilterModule:
             "schema_problems": schema.problems,
             "command_line_flags": flags.render_flags,
             "listen_address": flags.listen_address,
+            "kernel_packages": kernel_packages.kernel_packages,
+            "key_fingerprints": openpgp.fingerprints,
+            "environment_names": environment_names,
+            "agent_yaml": agent_file.agent_yaml,
+            "clear_secrets": agent_file.clear_secrets,
+            "local_endpoints": agent_file.local_endpoints,
+            "unit_settings": agent_file.unit_settings,
+            "yaml_or_empty": agent_file.yaml_or_empty,
+            "restart_keys": reload.restart_keys,
         }
         return {name: told(name, function) for name, function in functions.items()}

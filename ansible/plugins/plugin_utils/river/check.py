@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .dialect import CONSTANTS, FUNCTIONS, dotted
 from .errors import MeaningError
+from .scanner import decode_string
 from .syntax import (
     Access,
     Array,
@@ -22,6 +23,7 @@ from .syntax import (
     Expression,
     Field,
     Index,
+    Literal,
     Name,
     Object,
     Paren,
@@ -31,7 +33,7 @@ from .syntax import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EXPORTS", "check"]
+__all__ = ["EXPORTS", "check", "variables"]
 
 #: What the components of the pipeline export; a component that is not here may export anything.
 EXPORTS: dict[str, frozenset[str]] = {
@@ -74,6 +76,51 @@ def check(body: Body, dialect: str = "alloy") -> None:
     _no_cycle(needs)
 
 
+def variables(body: Body) -> set[str]:
+    """The names of the environment variables that a file asks for, where they are literal."""
+    found: set[str] = set()
+    for statement in body.statements:
+        if isinstance(statement, Block):
+            found |= variables(statement.body)
+        elif isinstance(statement, Attribute):
+            found |= {name for call in _calls(statement.value) for name in _variable(call)}
+    return found
+
+
+def _variable(call: Call) -> Iterator[str]:
+    if dotted(call.of) in ("sys.env", "env"):
+        for argument in call.arguments.elements:
+            if isinstance(argument, Literal) and argument.kind == "string":
+                yield decode_string(argument.text)
+
+
+def _calls(node: Expression | Field) -> Iterator[Call]:
+    if isinstance(node, Call):
+        yield node
+    for inside in _inside(node):
+        yield from _calls(inside)
+
+
+def _inside(node: Expression | Field) -> tuple[Expression | Field, ...]:
+    if isinstance(node, Field):
+        return (node.value,)
+    if isinstance(node, Call):
+        return (node.of, *node.arguments.elements)
+    if isinstance(node, Access):
+        return (node.of,)
+    if isinstance(node, Index):
+        return (node.of, node.index)
+    if isinstance(node, Unary):
+        return (node.operand,)
+    if isinstance(node, Binary):
+        return (node.left, node.right)
+    if isinstance(node, Paren):
+        return (node.inner,)
+    if isinstance(node, (Array, Object)):
+        return node.items.elements
+    return ()
+
+
 def _components(body: Body) -> dict[str, Block]:
     found: dict[str, Block] = {}
     for statement in body.statements:
@@ -112,31 +159,16 @@ def _references(body: Body, dialect: str) -> Iterator[tuple[str, int]]:
 
 
 def _names(node: Expression | Field, dialect: str, line: int) -> Iterator[str]:
-    if isinstance(node, Field):
-        yield from _names(node.value, dialect, line)
-    elif isinstance(node, Call):
+    """The dotted names that are values; those of functions are only looked up."""
+    if isinstance(node, (Name, Access)) and (name := dotted(node)):
+        yield name
+        return
+    inside = _inside(node)
+    if isinstance(node, Call):
         _known_function(dotted(node.of), dialect, line)
-        for argument in node.arguments.elements:
-            yield from _names(argument, dialect, line)
-    elif isinstance(node, (Name, Access)):
-        name = dotted(node)
-        if name:
-            yield name
-        elif isinstance(node, Access):
-            yield from _names(node.of, dialect, line)
-    elif isinstance(node, Index):
-        yield from _names(node.of, dialect, line)
-        yield from _names(node.index, dialect, line)
-    elif isinstance(node, Unary):
-        yield from _names(node.operand, dialect, line)
-    elif isinstance(node, Binary):
-        yield from _names(node.left, dialect, line)
-        yield from _names(node.right, dialect, line)
-    elif isinstance(node, Paren):
-        yield from _names(node.inner, dialect, line)
-    elif isinstance(node, (Array, Object)):
-        for element in node.items.elements:
-            yield from _names(element, dialect, line)
+        inside = node.arguments.elements
+    for one in inside:
+        yield from _names(one, dialect, line)
 
 
 def _known_function(name: str, dialect: str, line: int) -> None:
