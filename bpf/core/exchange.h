@@ -30,7 +30,8 @@ static __always_inline void pop(struct connection *c, u64 socket)
 	response->status = 0;
 	response->body = 0;
 	response->left = 0;
-	if (response->phase != PHASE_TUNNEL)
+	// Where bytes were missed, the responses of the others may have been among them.
+	if (response->phase != PHASE_TUNNEL && response->phase != PHASE_LOST)
 		response->phase = PHASE_START;
 	c->waiting--;
 	c->first.start_ns = c->last_ns; // of a request of which nothing is known

@@ -41,7 +41,7 @@ static __always_inline void begin_request(struct scratch *s, struct connection *
 static __always_inline void start_line(struct scratch *s, struct connection *c, struct half *h,
 				       u32 index, u32 end, u32 whole)
 {
-	const struct half *response = &c->half[RESPONSE];
+	struct half *response = &c->half[RESPONSE];
 
 	if (index == REQUEST) {
 		http1_request_line(&s->line, s->window, s->scan.first, end, whole, path_seed());
@@ -55,6 +55,9 @@ static __always_inline void start_line(struct scratch *s, struct connection *c, 
 			s->now.act |= ACT_FINISH;
 		else if (c->waiting && response->phase == PHASE_LOST)
 			s->now.act |= response->flags & HALF_SEEN ? ACT_FINISH : ACT_DROP;
+		// A client that does not send ahead has had all responses.
+		if (c->waiting <= 1 && response->phase == PHASE_LOST)
+			response->phase = PHASE_START;
 	} else {
 		http1_status_line(&s->line, s->window, s->scan.first, end);
 		FORGET_MEMORY();
