@@ -312,6 +312,9 @@ class Session:
             self._events_lost = lost
             self._log.warning("events were lost; looking at all processes again", lost=lost)
             self._apply(self._watch.rescan())
+            # Children that the kernel took over, and of which no event told what they run now.
+            for pid in self._kernel.targets().keys() - self._service_of.keys():
+                self._kernel.drop_target(pid)
 
     def _read(self) -> None:
         self._kernel.end_closed()
