@@ -83,17 +83,18 @@ class Insertion:
     """What an insertion did.
 
     Attributes:
-        touched: nodes whose children or accepts have changed.
+        touched: nodes whose children or accepts have changed, each with the segments whose child
+            has changed.
     """
 
-    touched: list[TrieNode] = field(default_factory=list)
+    touched: dict[TrieNode, set[int]] = field(default_factory=dict)
     _undo: list[Callable[[], None]] = field(default_factory=list)
 
     def link(self, node: TrieNode, key: int, child: TrieNode) -> None:
         """Puts a node after a segment."""
         self._undo.append(partial(node.set_child, key, node.child(key)))
         node.set_child(key, child)
-        self.touched.append(node)
+        self.touched.setdefault(node, set()).add(key)
 
     def accept(
         self, node: TrieNode, *, end: Accept | None = None, rest: Accept | None = None
@@ -101,7 +102,7 @@ class Insertion:
         """Lets paths end at a node, or go on from it."""
         self._undo.append(partial(node.set_accepts, node.end, node.rest))
         node.set_accepts(best([node.end, end]), best([node.rest, rest]))
-        self.touched.append(node)
+        self.touched.setdefault(node, set())
 
     def undo(self) -> None:
         """Takes everything back."""

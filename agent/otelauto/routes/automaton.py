@@ -33,8 +33,9 @@ from otelauto.routes.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from otelauto.routes._trie import Insertion
     from otelauto.routes.pattern import Segments
 
 __all__ = ["MAX_NODES", "Automaton", "Entry"]
@@ -155,8 +156,11 @@ class Automaton:
         affected = sorted(set().union(*containing), key=lambda state: state.node)
         fresh: dict[_StateKey, _State] = {}
         try:
-            grown = [(state, self._expanded(state.key, fresh)) for state in affected]
-            added = sum(len(out) - len(state.out) for state, out in grown)
+            grown = [
+                (state, self._expanded(state.key, fresh, _changed(state, insertion)))
+                for state in affected
+            ]
+            added = sum(len(out.keys() - state.out.keys()) for state, out in grown)
             self._budget.take(added + sum(len(state.out) for state in fresh.values()))
         except RoutesRefusedError:
             insertion.undo()
@@ -193,15 +197,28 @@ class Automaton:
             state.out = self._expanded(key, fresh)
         return state
 
-    def _expanded(self, key: _StateKey, fresh: dict[_StateKey, _State]) -> dict[int, _State]:
-        """Where each segment leads from a state."""
+    def _expanded(
+        self,
+        key: _StateKey,
+        fresh: dict[_StateKey, _State],
+        changed: Collection[int] = (ANY_SEGMENT,),
+    ) -> dict[int, _State]:
+        """Where each segment leads from a state.
+
+        Args:
+            key: of the state.
+            fresh: takes the new states.
+            changed: the segments that matter; ANY_SEGMENT: all, since each may match it.
+        """
         nodes, rest = key
         anything = frozenset(node.any for node in nodes if node.any is not None)
         out: dict[int, _State] = {}
-        for segment in sorted({segment for node in nodes for segment in node.literal}):
+        every = ANY_SEGMENT in changed
+        segments = {s for node in nodes for s in node.literal} if every else changed
+        for segment in sorted(segments):
             literal = {node.literal[segment] for node in nodes if segment in node.literal}
             out[segment] = self._state(anything | literal, rest, fresh)
-        if anything:
+        if anything and every:
             out[ANY_SEGMENT] = self._state(anything, rest, fresh)
         return out
 
@@ -216,15 +233,16 @@ class Automaton:
                 self._set(RouteStep(segment, state.node), target.edge())
 
     def _link(self, state: _State, out: dict[int, _State]) -> None:
-        """Makes a state lead to others; what is no longer led to goes."""
-        before, state.out = state.out, out
+        """Makes a state lead to others by some segments; what is no longer led to goes."""
+        before = [(segment, state.out.get(segment)) for segment in out]
+        state.out |= out
         for segment, target in out.items():
             target.into.add((state.node, segment))
             self._set(RouteStep(segment, state.node), target.edge())
-        for segment, target in before.items():
-            if out.get(segment) is not target:
-                target.into.discard((state.node, segment))
-                self._drop_if_unreachable(target)
+        for segment, left in before:
+            if left is not None and out[segment] is not left:
+                left.into.discard((state.node, segment))
+                self._drop_if_unreachable(left)
 
     def _refresh_edges_into(self, state: _State) -> None:
         edge = state.edge()
@@ -248,3 +266,8 @@ class Automaton:
             self._unreachable.append(step)
             target.into.discard((state.node, segment))
             self._drop_if_unreachable(target)
+
+
+def _changed(state: _State, insertion: Insertion) -> set[int]:
+    """The segments after which a state may lead elsewhere than before an insertion."""
+    return set().union(*(insertion.touched.get(node, ()) for node in state.key[0]))

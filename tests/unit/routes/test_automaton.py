@@ -139,6 +139,23 @@ def test_adding_a_route_is_a_small_change():
     assert update.root is None
 
 
+def test_the_thousandth_sibling_is_no_more_work_than_the_tenth(monkeypatch):
+    """Whoever invents paths must not make the agent's work grow with their square."""
+    compiled = automaton("/users/{id}/x")
+    asked = []
+    monkeypatch.setattr(
+        Automaton, "_state", lambda self, *args, original=Automaton._state: (
+            asked.append(1) or original(self, *args)
+        ),
+    )  # fmt: skip
+    work = []
+    for number in range(1000):
+        asked.clear()
+        compiled.add(configured(f"/p/{number}", 100 + number))
+        work.append(len(asked))
+    assert work[10] == work[999]
+
+
 def test_new_states_are_put_before_the_edge_that_leads_to_them():
     compiled = automaton("/a")
     update = compiled.add(configured("/a/{x}/c", 20))
