@@ -68,7 +68,11 @@ def run_self_test(kernel: Kernel) -> None:
 
 
 def _exchange() -> float:
-    """Returns the seconds that it took, from the first byte sent to the last one read."""
+    """Returns the seconds that it took, from before the first byte until both ends were done.
+
+    The server may be held up on its way out of its last call, when the client has long been
+    answered: that is part of the duration which the server's end has.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(_TIMEOUT_SECONDS)
         answering = threading.Thread(target=_answer, args=(listener,), daemon=True)
@@ -79,9 +83,8 @@ def _exchange() -> float:
             start = time.perf_counter()
             connection.sendall(_REQUEST)
             _receive(connection, len(_RESPONSE))
-            took = time.perf_counter() - start
         answering.join(_TIMEOUT_SECONDS)
-    return took
+        return time.perf_counter() - start
 
 
 def _answer(listener: socket.socket) -> None:
@@ -116,10 +119,12 @@ def _seen(kernel: Kernel) -> dict[int, _Seen]:
         values = abi.RED_VALUE.unpack(raw_value)
         count = sum(values[abi.RED_VALUE_SLICES["duration"]])
         if count:
+            # What was seen as two exchanges was seen wrongly, whatever the last one looks like.
+            earlier = found[key.role].count if key.role in found else 0
             found[key.role] = _Seen(
                 method=abi.METHODS[key.method],
                 status=key.status,
-                count=count,
+                count=earlier + count,
                 request_bytes=values[abi.RED_VALUE_SLICES["request_bytes"].start],
                 response_bytes=values[abi.RED_VALUE_SLICES["response_bytes"].start],
                 duration_seconds=values[abi.RED_VALUE_SLICES["duration_sum_ns"].start] / 1e9,
@@ -138,9 +143,7 @@ def _judge(kernel: Kernel, role: abi.Role, seen: _Seen | None, took_seconds: flo
         )
     expected = ("POST", 201, 1, 5, 7)
     found = (seen.method, seen.status, seen.count, seen.request_bytes, seen.response_bytes)
-    if found != expected or not (
-        _ANSWER_AFTER_SECONDS <= seen.duration_seconds <= took_seconds + _ANSWER_AFTER_SECONDS
-    ):
+    if found != expected or not (_ANSWER_AFTER_SECONDS <= seen.duration_seconds <= took_seconds):
         raise SelfTestError(
             f"self-test of the way of hooking {kernel.way!r}: the {end}'s end of a known exchange"
             f" was seen as {seen}, not as {expected} of {_ANSWER_AFTER_SECONDS} to"
