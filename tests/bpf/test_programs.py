@@ -1,0 +1,381 @@
+"""All kernel programs on the host: from system calls and changes of state to series."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from tests.bpf.kernel import PID, SERVICE, Kernel, Nr, State
+
+from otelauto.abi import _layout as abi
+from otelauto.abi._layout import Count, Fault, Role, Route, Unmatched
+
+REQUEST = b"POST /a/b?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
+RESPONSE = b"HTTP/1.1 201 Created\r\nContent-Length: 6\r\n\r\nanswer"
+GET = b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+READS = (Nr.READ, Nr.RECVFROM, Nr.READV, Nr.RECVMSG, Nr.PREADV2)
+WRITES = (Nr.WRITE, Nr.SENDTO, Nr.WRITEV, Nr.SENDMSG, Nr.PWRITEV2)
+PEEK = 2
+
+
+@pytest.fixture(scope="module")
+def programs(compiled):
+    flags = ("-Wno-unused-variable", "-Wno-unused-parameter")
+    return Kernel(compiled("host_kernel.c", *flags))
+
+
+@pytest.fixture
+def kernel(programs):
+    programs.reset()
+    return programs
+
+
+def exchange(kernel, fd=3, *, receive=Nr.READ, send=Nr.WRITE, request=REQUEST, response=RESPONSE):
+    kernel.move(receive, fd, request, now_ns=1_000)
+    kernel.move(send, fd, response, now_ns=6_000)
+
+
+def only(kernel):
+    ((key, values),) = kernel.series().items()
+    return key, values
+
+
+@pytest.mark.parametrize(("receive", "send"), list(zip(READS, WRITES, strict=True)))
+def test_each_system_call_is_read(receive, send, kernel):
+    kernel.socket(3, port=8080)
+    exchange(kernel, receive=receive, send=send)
+    key, values = only(kernel)
+    assert (SERVICE, 8080, Role.SERVER, "POST", 201, Fault.NONE) == (
+        key.service,
+        key.server_port,
+        key.role,
+        abi.METHODS[key.method],
+        key.status,
+        key.fault,
+    )
+    assert (1, 5_000, 4, 6) == values
+    assert {} == kernel.counts()
+
+
+@pytest.mark.parametrize(("send", "receive"), list(zip(WRITES, READS, strict=True)))
+def test_who_writes_the_request_is_the_client(send, receive, kernel):
+    address = bytes([10, 0, 0, 9]) + bytes(12)
+    kernel.socket(3, port=40_000, peer_port=5432, address=address)
+    exchange(kernel, receive=send, send=receive)
+    key, values = only(kernel)
+    assert (Role.CLIENT, 5432, 4, address) == (
+        key.role,
+        key.server_port,
+        key.family,
+        key.address,
+    )
+    assert (1, 5_000, 4, 6) == values
+
+
+@pytest.mark.parametrize(
+    ("address", "family", "expected"),
+    [
+        (socket.inet_pton(socket.AF_INET6, "2001:db8::1"), 6, "2001:db8::1"),
+        (socket.inet_pton(socket.AF_INET6, "::ffff:192.0.2.1"), 4, "192.0.2.1"),
+        (socket.inet_pton(socket.AF_INET6, "::1"), 6, "::1"),
+    ],
+)
+def test_an_ipv4_peer_of_an_ipv6_socket_is_an_ipv4_peer(address, family, expected, kernel):
+    kernel.socket(3, family=socket.AF_INET6, address=address)
+    exchange(kernel, receive=Nr.WRITE, send=Nr.READ)
+    key, _ = only(kernel)
+    size, name = (4, socket.AF_INET) if family == 4 else (16, socket.AF_INET6)
+    assert (family, expected) == (key.family, socket.inet_ntop(name, key.address[:size]))
+    assert bytes(16 - size) == key.address[size:]
+
+
+def test_a_unix_socket_has_no_port(kernel):
+    kernel.socket(3, family=socket.AF_UNIX, port=0)
+    exchange(kernel)
+    key, values = only(kernel)
+    assert (0, Role.SERVER) == (key.server_port, key.role)
+    assert (1, 5_000, 4, 6) == values
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW])
+def test_other_sockets_than_streams_are_left_alone(kind, kernel):
+    kernel.socket(3, kind=kind)
+    exchange(kernel)
+    assert {} == kernel.series()
+    assert 0 == kernel.size("connections")
+
+
+def test_other_families_are_left_alone(kernel):
+    kernel.socket(3, family=socket.AF_VSOCK)
+    exchange(kernel)
+    assert {} == kernel.series()
+
+
+def test_files_and_wrong_descriptors_are_left_alone(kernel):
+    kernel.file(3)
+    exchange(kernel)
+    for fd in (4, 15, 16, 1 << 31, (1 << 32) - 1):
+        exchange(kernel, fd)
+    assert {} == kernel.series()
+    assert 0 == kernel.size("connections")
+    assert {} == kernel.counts()
+
+
+def test_other_processes_are_left_alone(kernel):
+    kernel.socket(3)
+    kernel.process(PID + 1)
+    exchange(kernel)
+    kernel.process(PID + abi.TARGET_SLOTS)
+    exchange(kernel)
+    assert {} == kernel.series()
+    assert 0 == kernel.size("connections")
+
+
+def test_other_system_calls_are_left_alone(kernel):
+    kernel.socket(3)
+    kernel.move(Nr.CLOSE, 3, REQUEST, now_ns=1)
+    assert 0 == kernel.size("connections")
+
+
+def test_what_is_only_peeked_at_is_not_counted_twice(kernel):
+    kernel.socket(3)
+    for nr in (Nr.RECVFROM, Nr.RECVMSG):
+        kernel.move(nr, 3, REQUEST, now_ns=500, flags=PEEK)
+    exchange(kernel, receive=Nr.RECVFROM)
+    assert (1, 5_000, 4, 6) == only(kernel)[1]
+
+
+@pytest.mark.parametrize("nr", [Nr.SENDFILE, Nr.SPLICE])
+def test_a_body_that_no_register_points_to_is_counted_by_its_size(nr, kernel):
+    kernel.socket(3)
+    kernel.move(Nr.READ, 3, REQUEST, now_ns=1_000)
+    kernel.move(Nr.WRITE, 3, RESPONSE[: -len(b"answer")], now_ns=2_000)
+    kernel.move(nr, 3, b"answer", now_ns=9_000)
+    assert (1, 8_000, 4, 6) == only(kernel)[1]
+    assert {} == kernel.counts()
+
+
+def test_a_process_of_32_bits_is_said_not_to_be_read(kernel):
+    kernel.socket(3)
+    kernel.move(Nr.READ, 3, REQUEST, now_ns=1, compat=True)
+    assert {} == kernel.series()
+    assert {Count.COMPAT_TASK: 1} == kernel.counts()
+
+
+def test_memory_that_cannot_be_read_is_said(kernel):
+    kernel.socket(3)
+    exchange(kernel)
+    kernel.call(Nr.READ, (3, 8, 100, 0), 100, now_ns=7_000)
+    kernel.call(Nr.RECVMSG, (3, 8, 0, 0), 100, now_ns=7_000)
+    assert 2 == kernel.counts()[Count.PAYLOAD_FAULT]
+    exchange(kernel)
+    assert 2 == only(kernel)[1][0]
+
+
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Count.TLS_CONNECTION),
+        (b"\x17\x03\x03\x00\x20" + bytes(32), Count.TLS_CONNECTION),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Count.HTTP2_CONNECTION),
+    ],
+)
+def test_what_cannot_be_read_yet_is_counted_once_for_each_connection(first, count, kernel):
+    kernel.socket(3)
+    kernel.move(Nr.READ, 3, first, now_ns=1)
+    exchange(kernel)
+    exchange(kernel)
+    assert {} == kernel.series()
+    assert {count: 1} == kernel.counts()
+
+
+@pytest.mark.parametrize("junk", [b"\x00", b"junk", b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-x\r\n"])
+def test_a_connection_that_begins_otherwise_costs_no_entry(junk, kernel):
+    kernel.socket(3)
+    kernel.move(Nr.READ, 3, junk, now_ns=1)
+    assert 0 == kernel.size("connections")
+    exchange(kernel)
+    assert (1, 5_000, 4, 6) == only(kernel)[1]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 64])
+def test_the_first_request_may_come_in_small_reads(size, kernel):
+    kernel.socket(3)
+    for at in range(0, len(REQUEST), size):
+        kernel.move(Nr.READ, 3, REQUEST[at : at + size], now_ns=1_000 + at)
+    kernel.move(Nr.WRITE, 3, RESPONSE, now_ns=6_000)
+    assert (1, 5_000, 4, 6) == only(kernel)[1]
+
+
+def test_each_path_is_reported_once_and_kept_as_text(kernel):
+    kernel.socket(3)
+    for _ in range(3):
+        exchange(kernel)
+    key, values = only(kernel)
+    assert (Route.PENDING, 3) == (key.route, values[0])
+    assert [abi.EventKind.PATH] == kernel.events()
+    raw = kernel.entry("paths", 0)
+    text = abi.PathText(*abi.PATH_TEXT.unpack_from(raw, abi.PATH_KEY.size))
+    assert (b"/a/b", 0, 1) == (text.text[: text.len], text.truncated, text.reported)
+    assert key.path == abi.PathKey(*abi.PATH_KEY.unpack_from(raw)).hash
+
+
+def test_paths_of_failures_are_not_learned(kernel):
+    kernel.socket(3)
+    exchange(kernel, response=b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+    assert Route.WILDCARD == only(kernel)[0].route
+    assert [] == kernel.events()
+
+
+@pytest.mark.parametrize(
+    ("unmatched", "route"),
+    [(Unmatched.UNSET, Route.NONE), (Unmatched.WILDCARD, Route.WILDCARD)],
+)
+def test_the_policy_decides_on_paths_without_a_route(unmatched, route, programs):
+    programs.reset(unmatched=unmatched)
+    programs.socket(3)
+    for _ in range(2):
+        exchange(programs)
+    key, values = only(programs)
+    assert (route, 0, 2) == (key.route, key.path, values[0])
+    assert 1 == programs.size("route_cache")
+
+
+def test_a_new_generation_of_routes_counts_from_the_next_request_on(programs):
+    programs.reset(unmatched=Unmatched.WILDCARD)
+    programs.socket(3)
+    exchange(programs)
+    unset = abi.SERVICE.pack(*abi.Service(0, 0, 0, 2, Unmatched.UNSET))
+    programs.set("services", abi.U32.pack(SERVICE), unset)
+    exchange(programs)
+    exchange(programs)
+    routes = {key.route: values[0] for key, values in programs.series().items()}
+    assert {Route.WILDCARD: 1, Route.NONE: 2} == routes
+
+
+def test_a_full_ring_loses_the_event_and_not_the_exchange(kernel):
+    kernel.refuse_events()
+    kernel.socket(3)
+    exchange(kernel)
+    assert 1 == only(kernel)[1][0]
+    assert {Count.EVENT_LOST: 1} == kernel.counts()
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("number", [1, 8, 14])
+def test_pipelined_requests_in_one_read_and_write_are_all_counted(number, known, kernel):
+    kernel.socket(3)
+    rounds = 2 if known else 1
+    for _ in range(rounds):
+        kernel.move(Nr.READ, 3, b"".join(GET % n for n in range(number)), now_ns=1)
+        kernel.move(Nr.WRITE, 3, OK * number, now_ns=2)
+    assert {("GET", 200, "NONE"): number * rounds} == kernel.exchanges()
+    assert {} == kernel.counts()
+
+
+def test_an_operation_with_more_messages_than_are_followed_is_said_and_heals(kernel):
+    kernel.socket(3)
+    kernel.move(Nr.READ, 3, b"".join(GET % n for n in range(200)), now_ns=1)
+    assert 1 == kernel.counts()[Count.OPERATION_TOO_LONG]
+    assert 33 == kernel.deepest
+    kernel.socket(4)
+    exchange(kernel, 4)
+    assert 1 == kernel.exchanges()["POST", 201, "NONE"]
+
+
+@pytest.mark.parametrize(
+    ("client", "before", "after", "error", "fault"),
+    [
+        (False, State.ESTABLISHED, State.FIN_WAIT1, 0, Fault.NO_RESPONSE),
+        (False, State.CLOSE_WAIT, State.LAST_ACK, 0, Fault.CONNECTION_CLOSED),
+        (False, State.ESTABLISHED, State.CLOSE, 104, Fault.CONNECTION_RESET),
+        (False, State.ESTABLISHED, State.CLOSE, 0, Fault.NO_RESPONSE),
+        (True, State.ESTABLISHED, State.CLOSE, 0, Fault.CANCELLED),
+        (True, State.ESTABLISHED, State.CLOSE, 104, Fault.CONNECTION_RESET),
+        (True, State.CLOSE_WAIT, State.CLOSE, 0, Fault.CONNECTION_CLOSED),
+        (True, State.ESTABLISHED, State.FIN_WAIT1, 0, None),
+        (True, State.ESTABLISHED, State.CLOSE_WAIT, 0, None),
+        (False, State.ESTABLISHED, State.CLOSE_WAIT, 0, None),
+    ],
+)
+def test_the_end_of_a_connection_ends_what_waits(client, before, after, error, fault, kernel):
+    sk = kernel.socket(3)
+    kernel.move(Nr.WRITE if client else Nr.READ, 3, REQUEST, now_ns=1_000)
+    kernel.fail(3, error)
+    kernel.state(sk, before, after, now_ns=4_000)
+    expected = {} if fault is None else {("POST", 0, fault.name): 1}
+    assert expected == kernel.exchanges()
+    if fault is not None:
+        assert (1, 3_000, 4, 0) == only(kernel)[1]
+
+
+def test_all_that_wait_end_with_the_connection(kernel):
+    sk = kernel.socket(3)
+    for number in range(20):
+        kernel.move(Nr.READ, 3, GET % number, now_ns=number)
+    kernel.state(sk, State.ESTABLISHED, State.CLOSE, now_ns=100)
+    assert {("GET", 0, "NO_RESPONSE"): 20} == kernel.exchanges()
+    assert {} == kernel.counts()
+    kernel.destroy(sk)
+    assert 0 == kernel.size("connections")
+
+
+def test_a_closed_stream_ends_a_response_without_a_length(kernel):
+    sk = kernel.socket(3)
+    kernel.move(Nr.READ, 3, REQUEST, now_ns=1_000)
+    kernel.move(Nr.WRITE, 3, b"HTTP/1.0 200 OK\r\n\r\nbody", now_ns=3_000)
+    assert {} == kernel.series()
+    kernel.state(sk, State.ESTABLISHED, State.FIN_WAIT1, now_ns=9_000)
+    assert {("POST", 200, "NONE"): 1} == kernel.exchanges()
+    assert (1, 2_000, 4, 4) == only(kernel)[1]
+
+
+def test_the_end_of_the_stream_ends_what_a_client_waits_for(kernel):
+    kernel.socket(3)
+    kernel.move(Nr.WRITE, 3, REQUEST, now_ns=1_000)
+    kernel.call(Nr.RECVFROM, (3, 4096, 0, 0), 0, now_ns=2_000)  # recv() of no bytes: no end
+    assert {} == kernel.series()
+    kernel.move(Nr.READ, 3, b"", now_ns=3_000)
+    assert {("POST", 0, "CONNECTION_CLOSED"): 1} == kernel.exchanges()
+
+
+@pytest.mark.parametrize(("error", "ends"), [(11, False), (4, False), (104, True), (32, True)])
+def test_only_an_error_that_is_final_ends_what_waits(error, ends, kernel):
+    kernel.socket(3)
+    kernel.move(Nr.READ, 3, REQUEST, now_ns=1_000)
+    kernel.call(Nr.WRITE, (3, 4096, 10, 0), -error, now_ns=2_000)
+    expected = {("POST", 0, "CONNECTION_RESET"): 1} if ends else {}
+    assert expected == kernel.exchanges()
+
+
+def test_an_address_that_another_unix_socket_takes_over_is_another_connection(kernel):
+    kernel.socket(3, family=socket.AF_UNIX, inode=5)
+    kernel.move(Nr.READ, 3, REQUEST, now_ns=1_000)
+    kernel.socket(3, family=socket.AF_UNIX, inode=6)
+    exchange(kernel)
+    counted = kernel.exchanges()
+    assert 1 == counted["POST", 201, "NONE"]
+    assert {("POST", 0, "NO_RESPONSE"): 1, ("POST", 201, "NONE"): 1} == counted
+
+
+def test_many_targets_on_one_slot_are_told_apart(kernel):
+    other = PID + abi.TARGET_SLOTS
+    kernel._code.host_target(other, SERVICE + 1)
+    service = abi.SERVICE.pack(*abi.Service(0, 0, 0, 1, Unmatched.UNSET))
+    kernel.set("services", abi.U32.pack(SERVICE + 1), service)
+    for fd, pid in ((3, PID), (4, other), (5, other + abi.TARGET_SLOTS)):
+        kernel.process(pid)
+        kernel.socket(fd)
+        exchange(kernel, fd)
+    assert {SERVICE: 1, SERVICE + 1: 1} == {
+        key.service: values[0] for key, values in kernel.series().items()
+    }
+    kernel._code.host_no_target(PID)
+    for fd, pid in ((6, PID), (7, other)):
+        kernel.process(pid)
+        kernel.socket(fd)
+        exchange(kernel, fd)
+    assert {SERVICE: 1, SERVICE + 1: 2} == {
+        key.service: values[0] for key, values in kernel.series().items()
+    }
