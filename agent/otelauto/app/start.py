@@ -14,7 +14,7 @@ from otelauto.kernel import features, preflight
 from otelauto.kernel.driver import Kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from otelauto.config.schema import Config
     from otelauto.kernel.features import Features
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["bring_up", "ways"]
 
-_ALL: Final[tuple[Way, ...]] = ("sock", "syscall")
+#: The ways of hooking, best first, and the features of the kernel that each needs.
+_NEEDS: Final[Mapping[Way, tuple[str, ...]]] = {
+    "sock": ("sock_length", "task_registers"),
+    "syscall": ("sys_exit",),
+}
 #: Checks of what no hook uses yet: their remedy would be a right too many.
 _UNUSED: Final = frozenset({"uprobes"})
 
@@ -38,16 +42,18 @@ def ways(setting: str, found: Features) -> tuple[Way, ...]:
     Raises:
         CannotInstrumentError: the kernel lacks what the setting needs.
     """
-    possible: list[Way] = []
-    if found.sock_length and found.task_registers:
-        possible.append("sock")
-    if found.sys_exit:
-        possible.append("syscall")
-    wanted = [way for way in possible if setting in {"auto", way}]
-    if not wanted:
+    asked: dict[Way, tuple[str, ...]] = {
+        way: needs for way, needs in _NEEDS.items() if setting in {"auto", way}
+    }
+    possible = tuple(
+        way for way, needs in asked.items() if all(getattr(found, name) for name in needs)
+    )
+    if not possible:
         lacking = ", ".join(
-            f"{name} ({errno.errorcode.get(number, number)})"
-            for name, number in found.errors.items()
+            _refusal(name, found.error_number(name))
+            for needs in asked.values()
+            for name in needs
+            if not getattr(found, name)
         )
         raise CannotInstrumentError(
             f"this kernel has no way of hooking for ebpf.hook: {setting}; it lacks {lacking}",
@@ -55,7 +61,11 @@ def ways(setting: str, found: Features) -> tuple[Way, ...]:
             if setting != "auto"
             else "Linux 5.10 or newer with tracepoints is needed",
         )
-    return tuple(wanted)
+    return possible
+
+
+def _refusal(feature: str, number: int) -> str:
+    return f"{feature} ({errno.errorcode.get(number, number)})" if number else feature
 
 
 def bring_up(config: Config, settings: KernelSettings, log: Any) -> tuple[Kernel, dict[str, bool]]:

@@ -22,9 +22,9 @@ def config():
     """Reads a configuration to which a selector and an exporter are added."""
 
     def read(text=""):
-        return loads(
-            f"ebpf: {{open_port: 80}}\nprint_traces: true\n{text}", file="o.yml", environ={}
-        ).config
+        whole = text if "ebpf:" in text else f"ebpf: {{open_port: 80}}\n{text}"
+        whole = whole if "_export:" in text else f"print_traces: true\n{whole}"
+        return loads(whole, file="o.yml", environ={}).config
 
     return read
 
