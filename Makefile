@@ -14,15 +14,19 @@ STAMPS := .venv/.stamps
 
 RUN_PACKAGES := python3-bpfcc python3-venv
 DEMO_PACKAGES := nginx-light
+REPO_PACKAGES := apt-utils createrepo-c gpg rpm
+PACKAGES_TEST_PACKAGES := $(REPO_PACKAGES) fish lintian man-db mmdebstrap openssl rpmlint \
+	systemd-container zsh
 TEST_PACKAGES := apache2 curl gcc gunicorn libc6-dev nginx-light nodejs openjdk-17-jdk-headless \
 	prometheus procps util-linux wrk
 
 PORT ?=
+KEY ?=
 SECONDS_SHOWN ?= 10
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup setup-test demo test lint format generate check-generated bench clean
+.PHONY: help setup setup-test demo test package repo test-packages lint format generate check-generated bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,8 +38,18 @@ setup-test: $(STAMPS)/setup-test ## Install the servers and tools that the tests
 demo: $(STAMPS)/demo ## Show it: a live table of a small application, or of PORT=n on this host
 	@$(BIN)/python -m tests.demo.demo --seconds $(SECONDS_SHOWN) $(if $(PORT),--port $(PORT))
 
-test: $(STAMPS)/setup $(STAMPS)/setup-test ## Run all tests (those with eBPF need root)
+test: $(STAMPS)/setup $(STAMPS)/setup-test $(STAMPS)/setup-test-packages ## Run all tests (those with eBPF need root)
 	@$(BIN)/pytest $(PYTEST_ARGS)
+
+package: $(STAMPS)/setup ## Build dist/: .deb, .rpm, checksums and bills of materials
+	@$(BIN)/python packaging/tools/package.py
+
+repo: $(STAMPS)/setup $(STAMPS)/repo ## Make dist/repository of dist/: apt and yum, signed with KEY=file or id
+	@[ -n "$(KEY)" ] || { echo "make repo KEY=... (a file with a secret GPG key, or the id of one)" >&2; exit 1; }
+	@$(BIN)/python packaging/tools/repository.py --key "$(KEY)"
+
+test-packages: $(STAMPS)/setup $(STAMPS)/setup-test-packages ## Run the tests of the packages alone (root; hosts are booted)
+	@$(BIN)/pytest tests/packages $(PYTEST_ARGS)
 
 lint: $(STAMPS)/setup $(STAMPS)/setup-test ## Check style, types, the C contract and the sources' manners
 	@$(BIN)/ruff check .
@@ -74,6 +88,14 @@ $(STAMPS)/setup: pyproject.toml packaging/tools/apt-install
 $(STAMPS)/setup-test: packaging/tools/apt-install Makefile
 	@packaging/tools/apt-install $(TEST_PACKAGES)
 	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/setup-test-packages: packaging/tools/apt-install Makefile
+	@packaging/tools/apt-install $(PACKAGES_TEST_PACKAGES)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/repo: $(STAMPS)/setup packaging/tools/apt-install
+	@packaging/tools/apt-install $(REPO_PACKAGES)
+	@touch $@
 
 $(STAMPS)/demo: $(STAMPS)/setup packaging/tools/apt-install
 	@packaging/tools/apt-install $(DEMO_PACKAGES)
