@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - imported by the programs beside it
 """The man pages and the shells' completions, from the schema and the parsers.
 
 Nothing about an option is written here: a page has what the declarations say.
@@ -68,8 +67,8 @@ def configuration_page(date: str) -> str:
         r"otelauto.yml \- configuration of otelauto",
         ".SH DESCRIPTION",
         "One YAML file. Built-in defaults are overridden by the file, and the file by environment",
-        "variables. Unknown keys are errors. Values may hold ${NAME}, ${NAME:\\-default} and $$ for",
-        "a dollar sign.",
+        "variables. Unknown keys are errors. Values may hold ${NAME}, ${NAME:\\-default} and $$",
+        "for a dollar sign.",
         *(".PP", r"\fBotelauto check\fR \fIFILE\fR tells everything that is wrong."),
         *(".SH OPTIONS", *_options(Config, ""), ".SH ENVIRONMENT"),
         "Each of these sets the option beside it, and wins over the file.",
@@ -99,7 +98,8 @@ def bash_completion() -> str:
             "\tesac",
             f'\t[ "$COMP_CWORD" -ne 1 ] || words="$words {commands}"',
             '\tmapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")',
-            '\t[[ $word == -* ]] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$word")',
+            "\t[[ $word == -* ]] ||",
+            '\t\tmapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$word")',
             "}",
             "complete -o filenames -F _otelauto otelauto",
             "",
@@ -118,7 +118,7 @@ def zsh_completion() -> str:
     lines += ["  'version:Print the version'", ")", "", "case ${words[2]} in"]
     for name, parser in [*list(parsers().items())[1:], ("", parsers()[""])]:
         specifications = [
-            shlex.quote(f"{option}[{_one_line(action)}]" + (":file:_files" if action.nargs != 0 else ""))
+            shlex.quote(f"{option}[{_one_line(action)}]{':file:_files' * (action.nargs != 0)}")
             for action in _shown(parser)
             for option in action.option_strings
         ]
@@ -139,18 +139,18 @@ def fish_completion() -> str:
         if name:
             about = (parser.description or "").partition(".")[0]
             lines.append(f"complete -c otelauto -n {none} -a {name} -d {_fish(about)}")
+        start = f"complete -c otelauto -n '{condition}'"
         for action in _shown(parser):
-            for option in action.option_strings:
-                kind = "-l" if option.startswith("--") else "-s" if len(option) == 2 else "-o"
-                needs = " -r -F" if action.nargs != 0 else ""
-                about = _fish(_one_line(action))
-                lines.append(
-                    f"complete -c otelauto -n '{condition}' {kind} {option.lstrip('-')}{needs} -d {about}"
-                )
-            for choice in action.choices or ():
-                lines.append(f"complete -c otelauto -n '{condition}' -a {choice}")
+            lines += [f"{start} {_fish_option(action, o)}" for o in action.option_strings]
+            lines += [f"{start} -a {choice}" for choice in action.choices or ()]
     lines.append(f"complete -c otelauto -n {none} -a version -d 'Print the version'")
     return "\n".join([*lines, ""])
+
+
+def _fish_option(action: argparse.Action, option: str) -> str:
+    kind = "-l" if option.startswith("--") else "-s" if len(option) == len("-x") else "-o"
+    needs = " -r -F" if action.nargs != 0 else ""
+    return f"{kind} {option.lstrip('-')}{needs} -d {_fish(_one_line(action))}"
 
 
 def _fish(text: str) -> str:
@@ -175,7 +175,9 @@ def _spelled(action: argparse.Action) -> str:
 
 
 def _one_line(action: argparse.Action) -> str:
-    return re.sub(r"[\[\]:]", " ", (action.help or "").replace("%%", "%")).partition(";")[0].strip()
+    return (
+        re.sub(r"[\[\]:]", " ", (action.help or "").replace("%%", "%")).partition(";")[0].strip()
+    )
 
 
 def _options(cls: type[Any], path: str) -> Iterator[str]:

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a program of the repository, not a package
 """Builds the packages: dist/*.deb, dist/*.rpm, their SHA256SUMS and bills of materials.
 
     .venv/bin/python packaging/tools/package.py [--dist DIR] [--machine x86_64|aarch64] [--no-grpc]

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a program of the repository, not a package
 """Turns the packages in dist/ into an apt and a yum repository, signed: plain files to be served.
 
     packaging/tools/repository.py --key KEY [--dist DIR] [--repository DIR]
@@ -142,9 +141,10 @@ def main() -> int:
     options = parser.parse_args()
     target = options.repository or options.dist / "repository"
     debs, rpms = (sorted(options.dist.glob(f"otelauto*.{kind}")) for kind in ("deb", "rpm"))
+    if not debs or not rpms:
+        sys.stderr.write(f"repository: {options.dist} has no packages: make package\n")
+        return 1
     try:
-        if not debs or not rpms:
-            raise RepositoryError(f"{options.dist} has no packages: make package")
         with tempfile.TemporaryDirectory() as scratch:
             home, fingerprint = keyring(options.key, Path(scratch))
             made = Path(scratch, "repository")

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - imported by the programs beside it
 """What a package is made of: its bill of materials (CycloneDX 1.5) and its copyright file.
 
 Only values derived from the wheels and the version: no clock, no random numbers.
@@ -6,7 +5,7 @@ Only values derived from the wheels and the version: no clock, no random numbers
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,7 @@ on Debian, and in the folders *.dist-info below /usr/lib/otelauto.
 
 def day(epoch: int) -> str:
     """The day of a time, in UTC."""
-    return datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc).strftime("%Y-%m-%d")
+    return dt.datetime.fromtimestamp(epoch, dt.timezone.utc).strftime("%Y-%m-%d")
 
 
 def licence(wheel: Wheel) -> str:
@@ -68,7 +67,7 @@ def cyclonedx(name: str, version: str, wheels: Sequence[Wheel], *, epoch: int) -
         }
         for wheel in wheels
     ]
-    time = datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc)
+    time = dt.datetime.fromtimestamp(epoch, dt.timezone.utc)
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - imported by the programs beside it
 """The tree of files that a package installs, below one folder, and nothing else.
 
 Everything of it comes from the repository and from verified wheels; modes are set here, times are
@@ -7,7 +6,7 @@ those of the source (SOURCE_DATE_EPOCH).
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import gzip
 import json
 import shutil
@@ -59,7 +58,9 @@ def agent(root: Path, *, machine: str, version: str, epoch: int) -> tuple[vendor
     _put(root, "etc/otelauto/otelauto.yml", configuration.encode(), mode=0o640)
     environment = (PACKAGING / "etc/otelauto.env").read_bytes()
     _put(root, "etc/otelauto/otelauto.env", environment, mode=0o640)
-    _put(root, "usr/share/bash-completion/completions/otelauto", manuals.bash_completion().encode())
+    _put(
+        root, "usr/share/bash-completion/completions/otelauto", manuals.bash_completion().encode()
+    )
     _put(root, "usr/share/zsh/otelauto", manuals.zsh_completion().encode())
     _put(root, "usr/share/fish/otelauto", manuals.fish_completion().encode())
     date = sbom.day(epoch)
@@ -71,7 +72,7 @@ def agent(root: Path, *, machine: str, version: str, epoch: int) -> tuple[vendor
     return wheels
 
 
-def grpc(root: Path, *, machine: str, version: str, epoch: int) -> tuple[vendor.Wheel, ...]:
+def grpc(root: Path, *, machine: str, **_: object) -> tuple[vendor.Wheel, ...]:
     """Stage the package `otelauto-grpc`; the wheels that went into it."""
     found = []
     for python in GRPC_PYTHONS:
@@ -87,7 +88,7 @@ def grpc(root: Path, *, machine: str, version: str, epoch: int) -> tuple[vendor.
 
 def changelog(version: str, epoch: int) -> str:
     """The packages' own changelog, in nfpm's form; what changed for users is in CHANGELOG.md."""
-    time = datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc)
+    time = dt.datetime.fromtimestamp(epoch, dt.timezone.utc)
     return (
         f"- semver: {version}-1\n  date: {time:%Y-%m-%dT%H:%M:%SZ}\n"
         "  packager: The otelauto authors <maintainers@otelauto.example>\n"
@@ -111,9 +112,7 @@ def inactive(example: str) -> str:
     return "".join([*lines[: head + 1], _NOTHING_YET, *lines[head + 1 :]])
 
 
-def _documents(
-    root: Path, wheels: Iterable[vendor.Wheel], *, version: str, epoch: int
-) -> None:
+def _documents(root: Path, wheels: Iterable[vendor.Wheel], *, version: str, epoch: int) -> None:
     wheels = tuple(wheels)
     bill = sbom.cyclonedx("otelauto", version, wheels, epoch=epoch)
     _put(root, f"{DOC}/otelauto.cdx.json", (json.dumps(bill, indent=1) + "\n").encode())

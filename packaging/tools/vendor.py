@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - imported by the programs beside it
 """The locked wheels: fetched once, verified, and unpacked into a tree that serves every Python.
 
 Only files that are pure Python, or bound to Python's stable interface, are taken for all Pythons;
@@ -28,7 +27,9 @@ _UNUSED = re.compile(
     r"|/internal/\w*(benchmark|refleaks)\.py$"
 )
 #: Of the metadata: what importlib.metadata reads, and the licences.
-_METADATA = re.compile(r"\.dist-info/(METADATA|entry_points\.txt|licenses/.+|LICENSE[^/]*|NOTICE[^/]*)$")
+_METADATA = re.compile(
+    r"\.dist-info/(METADATA|entry_points\.txt|licenses/.+|LICENSE[^/]*|NOTICE[^/]*)$"
+)
 
 
 class VendorError(Exception):
