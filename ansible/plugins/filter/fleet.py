@@ -40,6 +40,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, str) or getattr(value, "__ENCRYPTED__", False):
         return str(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) if isinstance(value, float) else int(value)
     return value
 
 
@@ -105,6 +107,7 @@ class FilterModule:
             "agent_yaml": agent_file.agent_yaml,
             "clear_secrets": agent_file.clear_secrets,
             "local_endpoints": agent_file.local_endpoints,
+            "selects_something": agent_file.selects,
             "unit_settings": agent_file.unit_settings,
             "yaml_or_empty": agent_file.yaml_or_empty,
             "restart_keys": reload.restart_keys,

@@ -16,6 +16,7 @@ __all__ = [
     "agent_yaml",
     "clear_secrets",
     "local_endpoints",
+    "selects",
     "unit_settings",
     "yaml_or_empty",
 ]
@@ -24,6 +25,15 @@ _SETTING = re.compile(r"[A-Z][A-Za-z0-9]+\Z")
 _LOCAL = re.compile(
     r"https?://(?:localhost|127(?:\.[0-9]+){3}|\[::1\])(?::([0-9]+))?(?:[/?#]|\Z)", re.IGNORECASE
 )
+_SELECTORS = (
+    "open_port",
+    "open_ports",
+    "executable_name",
+    "executable_regexp",
+    "exe_path",
+    "system_wide",
+)
+_SELECTING_VARIABLE = re.compile("OPEN_PORT|EXECUTABLE|EXE_PATH|SYSTEM_WIDE|AUTO_TARGET")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 _VARIABLE = re.compile(r"\$\{[^}]+\}")
 #: Headers whose values are secrets.
@@ -138,6 +148,15 @@ def local_endpoints(config: dict[str, Any]) -> list[dict[str, str]]:
             port = match.group(1) or default
             found.append({"signal": signal, "endpoint": endpoint, "port": port})
     return found
+
+
+def selects(config: dict[str, Any], environment: dict[str, Any]) -> bool:
+    """Whether anything says what is instrumented; the agent starts with nothing otherwise."""
+    ebpf = config.get("ebpf") or {}
+    discovery = config.get("discovery") or {}
+    given = [ebpf.get(key) for key in _SELECTORS] + [config.get(key) for key in _SELECTORS]
+    given += [discovery.get(key) for key in ("instrument", "services")]
+    return any(given) or any(_SELECTING_VARIABLE.search(str(name)) for name in environment)
 
 
 def unit_settings(settings: dict[str, Any]) -> str:
