@@ -163,12 +163,19 @@ def log():
 def started(fakes, config, log):
     """Running exporters on stand-ins, of a text."""
 
+    made = []
+
     def start(text):
         found = Exporters(config(text), lambda: Snapshot(1, ()), log)
         found.start()
+        made.append(found)
         return found
 
-    return start
+    yield start
+    for one in made:
+        one._printing.set()
+        if one._printer is not None:
+            one._printer.join(5.0)
 
 
 def ports():
