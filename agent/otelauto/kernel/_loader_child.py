@@ -90,6 +90,9 @@ def import_bcc():
         raise Failure("bcc", str(error), errno.ENOENT)
     except (OSError, AttributeError) as error:
         raise Failure("bcc", "the bcc module is broken: %s" % error, errno.ENOEXEC)
+    if not hasattr(bcc, "BPF"):
+        # An empty folder of that name, or another distribution's package, imports as well.
+        raise Failure("bcc", "the bcc module holds no BPF", errno.ENOEXEC)
     return bcc
 
 

@@ -39,8 +39,13 @@ CAPABILITIES: Final = {
 }
 _MACHINES: Final = frozenset({"x86_64", "aarch64"})
 _IMPORT_SECONDS: Final = 30
+#: An empty folder of that name imports as well.
+_IMPORT: Final = "import bcc; bcc.BPF; print(getattr(bcc, '__version__', '?'))"
 _PROBE_MAP_BYTES: Final = 1 << 20
 _SECCOMP_FILTER: Final = "2"
+#: /proc/self/uid_map in the first user namespace (user_namespaces(7)); an identity map of less is
+#: another one.
+_EVERY_USER: Final = ["0", "0", "4294967295"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def import_bcc(candidates: tuple[str, ...]) -> tuple[str, str]:
     for python in candidates:
         try:
             done = subprocess.run(
-                [python, "-I", "-c", "import bcc; print(getattr(bcc, '__version__', '?'))"],
+                [python, "-I", "-c", _IMPORT],
                 capture_output=True,
                 timeout=_IMPORT_SECONDS,
                 check=False,
@@ -195,7 +200,7 @@ def _check_bcc(root: Path, bcc: Callable[[tuple[str, ...]], tuple[str, str]]) ->
 
 def _check_capabilities(root: Path, status: dict[str, str]) -> Finding:
     name = "capabilities"
-    if _first_line(root / "proc/self/uid_map").split()[1:2] not in ([], ["0"]):
+    if _first_line(root / "proc/self/uid_map").split() not in ([], _EVERY_USER):
         return Finding(
             name,
             ok=False,

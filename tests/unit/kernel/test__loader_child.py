@@ -83,6 +83,7 @@ REQUEST = {"source": "s", "cflags": [], "programs": [], "maps": [], "witnesses":
             "bcc",
             "the bcc module is broken: libbcc.so.0: cannot open shared object file",
         ),
+        ("", "bcc", "the bcc module holds no BPF"),
         (
             "class BPF:\n    def __init__(self, **names):\n        raise Exception('no')\n",
             "compile",

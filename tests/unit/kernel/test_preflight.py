@@ -178,8 +178,10 @@ def test_enough_capabilities_are_enough(root, held):
     assert found(root)["capabilities"].ok
 
 
-def test_capabilities_in_a_user_namespace_do_not_count(root):
-    write(root / "proc/self/uid_map", "         0       1000          1\n")
+@pytest.mark.parametrize("ids", ["0 1000 1", "0 0 1", "0 0 65536", "0 100000 65536"])
+def test_capabilities_in_a_user_namespace_do_not_count(root, ids):
+    """A root who is root outside too is in a namespace all the same if others are missing."""
+    write(root / "proc/self/uid_map", f"         {ids}\n")
     finding = found(root)["capabilities"]
     assert (False, True) == (finding.ok, "user namespace" in finding.why)
 
