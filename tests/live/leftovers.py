@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["HostState", "leftovers", "observe"]
 
 # Where a test, or the agent under test, may mount: others mount what they need at the same time.
-_OURS = ("/sys/", "/run/netns", tempfile.gettempdir())
+_OURS = ("/sys/", "/run/netns")
 _NEXT_ID = {"prog": 11, "map": 12, "link": 31}
 
 

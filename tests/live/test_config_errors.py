@@ -143,7 +143,11 @@ def test_dollars_follow_their_table(run, written):
     (line,) = (each for each in done.stdout.splitlines() if each.startswith("service_name:"))
     assert "pa$word a$1b $(X) def set" in line.replace("$$", "$")
     again = run("config", "effective", written(done.stdout))
-    assert done.stdout == again.stdout
+    values = [
+        [line.partition("  # ")[0] for line in text.splitlines()]
+        for text in (done.stdout, again.stdout)
+    ]
+    assert values[0] == values[1]
 
 
 @pytest.mark.parametrize("verb", ["reference", "schema", "example", "effective"])

@@ -350,7 +350,7 @@ def test_hostile_names_and_paths_forge_no_series(need, supervisor, tmp_path, por
 
 
 def test_the_page_is_local_and_nothing_but_a_page(web, supervisor, tmp_path, ports, loadgen):
-    """O6: 127.0.0.1 only, /metrics and /healthz only, GET and HEAD only; idle clients harm nobody."""
+    """O6: 127.0.0.1, /metrics and /healthz, GET and HEAD: no more; idle clients harm nobody."""
     page = ports()
     agent = start_agent(supervisor, tmp_path, selected(web.port), metrics_port=page)
     local = [

@@ -137,7 +137,7 @@ def test_a_reload_that_is_not_valid_changes_nothing_and_says_why(
 
 
 def test_exporters_come_change_and_go_with_reloads(web, supervisor, tmp_path, ports, loadgen):
-    """I8: a token alone is a change; an exporter is added and removed; the page moves and returns."""
+    """I8: a token alone is a change; an exporter comes and goes; the page moves and returns."""
     page, other = ports(), ports()
     with OtlpHttpReceiver() as receiver:
 
