@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Throttle", "set_up"]
 
+#: Causes that are remembered before those are forgotten that would be admitted anyway.
+_CAUSES_MAX = 1000
+
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40}
 
 
@@ -94,6 +97,12 @@ class Throttle:
         if last is not None and now - last < self._seconds:
             self._held[cause] = self._held.get(cause, 0) + 1
             return None
+        if len(self._last) >= _CAUSES_MAX:
+            self._forget(now - self._seconds)
         self._last[cause] = now
         held = self._held.pop(cause, 0)
         return {"held_back": held} if held else {}
+
+    def _forget(self, before: float) -> None:
+        self._last = {cause: last for cause, last in self._last.items() if last > before}
+        self._held = {cause: held for cause, held in self._held.items() if cause in self._last}

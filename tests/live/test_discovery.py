@@ -56,7 +56,7 @@ def test_a_server_that_starts_later_is_instrumented_within_moments_of_listening(
     supervisor, port, agent_on, loadgen
 ):
     """Ten starts; the log says when each was instrumented, the first requests are all counted."""
-    agent = agent_on(port)
+    agent = agent_on(port, more="log_level: DEBUG\n")
     delays = []
     for number in range(1, 11):
         argv = [sys.executable, str(APP), str(port)]

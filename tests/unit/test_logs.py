@@ -76,3 +76,14 @@ def test_a_cause_is_admitted_once_in_ten_seconds_and_the_rest_is_counted():
     assert [n for n, one in enumerate(admitted) if one is not None] == [0, 10, 20]
     assert [admitted[0], admitted[10]] == [{}, {"held_back": 9}]
     assert throttle.admit("tls") == {}
+
+
+def test_ever_new_causes_are_not_kept_for_ever():
+    now = [0.0]
+    throttle = Throttle(lambda: now[0])
+    for number in range(10_000):
+        now[0] = number / 50
+        assert {} == throttle.admit(f"service {number}")
+        assert throttle.admit(f"service {number}") is None
+    assert len(throttle._last) <= 1001
+    assert throttle._held.keys() <= throttle._last.keys()

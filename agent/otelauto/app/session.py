@@ -177,7 +177,10 @@ class Session:
             # It ended meanwhile, perhaps after its exit event: its id must not stay a target.
             self._forget(pid)
             return
-        self._log.info(
+        # Once in a while for each service: a host may start thousands of short processes.
+        throttled = self._throttle.admit(f"instrumenting {target.service.name}") is None
+        say = self._log.debug if throttled else self._log.info
+        say(
             "instrumenting",
             pid=pid,
             service=target.service.name,
