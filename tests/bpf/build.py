@@ -6,12 +6,14 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
-__all__ = ["HERE", "compile_library"]
+__all__ = ["HERE", "KERNEL_FLAGS", "compile_library"]
 
 HERE = Path(__file__).parent
 FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
 # Written for clang, and functions in headers of which a test uses only some.
 ALLOWED = ("-Wno-unknown-pragmas", "-Wno-unused-function")
+#: For host_kernel.c: every probe has its context, every map its accessors.
+KERNEL_FLAGS = ("-Wno-unused-variable", "-Wno-unused-parameter")
 
 
 def compile_library(source: str, folder: Path, *flags: str) -> Path:

@@ -1,6 +1,7 @@
 """What the host-side tests of the kernel programs share: the compiled state machine.
 
-OTELAUTO_HOST_LIBRARY names a library that is there already; test_sanitized.py sets it.
+OTELAUTO_HOST_LIBRARY and OTELAUTO_HOST_KERNEL name libraries that are there already;
+test_sanitized.py sets them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.bpf.build import compile_library
+from tests.bpf.build import KERNEL_FLAGS, compile_library
+from tests.bpf.kernel import Kernel
 from tests.bpf.stream import Machine
 
 
@@ -28,6 +30,15 @@ def library(request):
     """The path of the compiled state machine."""
     given = os.environ.get("OTELAUTO_HOST_LIBRARY")
     return Path(given) if given else request.getfixturevalue("compiled")("host_stream.c")
+
+
+@pytest.fixture(scope="session")
+def programs(request):
+    """All kernel programs; each test resets them."""
+    given = os.environ.get("OTELAUTO_HOST_KERNEL")
+    if given is None:
+        given = request.getfixturevalue("compiled")("host_kernel.c", *KERNEL_FLAGS)
+    return Kernel(Path(given))
 
 
 @pytest.fixture(scope="session")

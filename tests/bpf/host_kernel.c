@@ -391,6 +391,11 @@ u32 host_map_len(const char *name)
 	return find_map(name)->len;
 }
 
+u32 host_map_entry_bytes(const char *name)
+{
+	return find_map(name)->key + find_map(name)->value;
+}
+
 // Key and value of one entry.
 const void *host_map_at(const char *name, u32 index)
 {

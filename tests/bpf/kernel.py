@@ -68,7 +68,7 @@ class Kernel:
         code.host_state.argtypes = (*[ctypes.c_uint64] * 2, *[ctypes.c_uint32] * 2)
         code.host_destroy.argtypes = (ctypes.c_uint64,)
         code.host_count.restype = ctypes.c_uint64
-        code.host_map_at.restype = ctypes.POINTER(ctypes.c_char * 1024)
+        code.host_map_at.restype = ctypes.c_void_p
         code.host_event.restype = ctypes.POINTER(ctypes.c_char * 64)
         self._code = code
         self._now_ns = 0
@@ -160,8 +160,9 @@ class Kernel:
         return self._code.host_map_len(name.encode())
 
     def entry(self, name: str, index: int) -> bytes:
-        """Key and value of an entry, and what lies behind."""
-        return self._code.host_map_at(name.encode(), index).contents.raw
+        """Key and value of an entry."""
+        size = self._code.host_map_entry_bytes(name.encode())
+        return ctypes.string_at(self._code.host_map_at(name.encode(), index), size)
 
     def series(self) -> dict[abi.RedKey, tuple[int, int, int, int]]:
         """Key without shard -> exchanges, sum of durations, of request and of response bytes."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
+from itertools import pairwise
 
 import pytest
-from tests.bpf.kernel import PID, SERVICE, Kernel, Nr, State
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.bpf.conversations import conversations, cut_points, examples
+from tests.bpf.kernel import PID, SERVICE, Nr, State
+from tests.bpf.stream import Half
 
 from otelauto.abi import _layout as abi
 from otelauto.abi._layout import Count, Fault, Role, Route, Unmatched
@@ -17,12 +23,6 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 READS = (Nr.READ, Nr.RECVFROM, Nr.READV, Nr.RECVMSG, Nr.PREADV2)
 WRITES = (Nr.WRITE, Nr.SENDTO, Nr.WRITEV, Nr.SENDMSG, Nr.PWRITEV2)
 PEEK = 2
-
-
-@pytest.fixture(scope="module")
-def programs(compiled):
-    flags = ("-Wno-unused-variable", "-Wno-unused-parameter")
-    return Kernel(compiled("host_kernel.c", *flags))
 
 
 @pytest.fixture
@@ -96,6 +96,39 @@ def test_a_unix_socket_has_no_port(kernel):
     key, values = only(kernel)
     assert (0, Role.SERVER) == (key.server_port, key.role)
     assert (1, 5_000, 4, 6) == values
+
+
+@examples(50)
+@given(st.data())
+def test_any_conversation_over_any_calls_is_counted_whole(programs, data):
+    programs.reset()
+    sk = programs.socket(3)
+    # From then on the connection is known to speak HTTP, whatever the methods are.
+    exchange(programs)
+    turns = data.draw(conversations(most_turns=2, most_pipelined=2))
+    cuts = data.draw(cut_points(turns))
+    now_ns = 10_000
+    for index, turn in enumerate(turns):
+        for half, calls in ((Half.REQUEST, READS), (Half.RESPONSE, WRITES)):
+            stream = turn.stream(half)
+            # An operation holds no more than a program may look at (test_loss.py).
+            points = {*cuts[index, half], *range(8_000, len(stream), 8_000)}
+            points = {point for point in points if point < len(stream)}
+            for start, end in pairwise(sorted({0, len(stream), *points})):
+                now_ns += 1
+                part = stream[start:end]
+                # Many small segments are many steps: long operations go in one.
+                nr = data.draw(st.sampled_from(calls if len(part) < 300 else calls[:2]))
+                programs.move(nr, 3, part, now_ns=now_ns)
+    programs.state(sk, State.ESTABLISHED, State.CLOSE, now_ns=now_ns + 1)
+    truths = [truth for turn in turns for truth in turn.truths]
+    names = [one.method if one.method in abi.METHODS else "_OTHER" for one in truths]
+    wanted = Counter((name, one.status, "NONE") for name, one in zip(names, truths, strict=True))
+    assert wanted + Counter([("POST", 201, "NONE")]) == programs.exchanges()
+    values = list(programs.series().values())
+    assert 4 + sum(one.request_bytes for one in truths) == sum(value[2] for value in values)
+    assert 6 + sum(one.response_bytes for one in truths) == sum(value[3] for value in values)
+    assert {} == programs.counts()
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW])
