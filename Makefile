@@ -15,7 +15,7 @@ STAMPS := .venv/.stamps
 RUN_PACKAGES := python3-bpfcc python3-venv
 DEMO_PACKAGES := nginx-light
 REPO_PACKAGES := apt-utils createrepo-c gpg rpm
-PACKAGES_TEST_PACKAGES := $(REPO_PACKAGES) fish lintian man-db mmdebstrap openssl rpmlint \
+PACKAGES_TEST_PACKAGES := $(REPO_PACKAGES) buildah fish lintian man-db mmdebstrap openssl rpmlint \
 	systemd-container zsh
 TEST_PACKAGES := apache2 curl gcc gunicorn libc6-dev nginx-light nodejs openjdk-17-jdk-headless \
 	prometheus procps util-linux wrk
