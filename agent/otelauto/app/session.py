@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otelauto.abi import _layout as abi
 from otelauto.app.records import life_event, path_event
-from otelauto.app.services import (
-    ServiceIds,
-    route_rules,
-    service_key,
-    without_patterns,
-)
+from otelauto.app.services import ServiceIds, route_rules, service_key, without_patterns
 from otelauto.discovery.events import TargetAdded, TargetRemoved
 from otelauto.discovery.proc import read_stat
 from otelauto.errors import ConfigError
