@@ -14,6 +14,7 @@ struct user_call {
 };
 
 #if defined(__TARGET_ARCH_x86)
+#define REG_BX 40
 #define REG_R10 56
 #define REG_DX 96
 #define REG_SI 104

@@ -130,8 +130,10 @@ static __always_inline struct connection *open_connection(struct scratch *s, u32
 	u64 sk = op->socket, word = 0;
 	u32 tls, h2, n;
 
-	if (op->unseen || !next_segment(op))
+	if (op->unseen || !next_segment(op)) {
+		count(COUNT_PAYLOAD_UNSEEN);
 		return 0;
+	}
 	n = op->segment < 8 ? op->segment : 8;
 	if (n == 8 ? read_user(&word, 8, op->ptr) : n >= 4 ? read_user(&word, 4, op->ptr) :
 						    read_user(&word, 1, op->ptr))

@@ -29,6 +29,27 @@ static __always_inline u64 socket_of(u32 fd)
 	return read_u64(socket + OFF_socket_sk);
 }
 
+// Numbers of 32-bit code, which are those of harmless calls in 64-bit code.
+#define COMPAT_NR_read 3
+#define COMPAT_NR_write 4
+#define COMPAT_NR_socketcall 102
+
+// A call that may be 32-bit code's on a socket: it is counted, for its bytes cannot be found.
+static __always_inline int on_compat(u64 regs, u64 nr)
+{
+	struct user_call call;
+
+	if (!service_of(current_process()))
+		return 0;
+	READ_CALL(&call, regs, reg_at);
+#if defined(__TARGET_ARCH_x86)
+	call.args[0] = reg_at(regs, REG_BX);
+#endif
+	if (call.compat && (nr == COMPAT_NR_socketcall || socket_of(call.args[0])))
+		count(COUNT_COMPAT_TASK);
+	return 0;
+}
+
 // Arguments: struct pt_regs *regs, long ret.
 int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -48,12 +69,16 @@ int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	else if (nr == NR_write || nr == NR_writev || nr == NR_sendto || nr == NR_sendmsg ||
 		 nr == NR_pwritev2 || nr == NR_sendfile || nr == NR_splice)
 		direction = SENT;
+	else if (nr == COMPAT_NR_read || nr == COMPAT_NR_write || nr == COMPAT_NR_socketcall)
+		return on_compat(regs, nr);
 	else
 		return 0;
 	service = service_of(current_process());
 	if ((!service && (direction == SENT || ctx->args[1])) || is_in_vain(ctx->args[1]))
 		return 0;
 	READ_CALL(&call, regs, reg_at);
+	if (call.compat)
+		return 0; // another call altogether
 	fd = nr == NR_splice ? call.args[2] : call.args[0];
 	sk = socket_of(fd);
 	if (service)
