@@ -12,7 +12,7 @@ import time
 import pytest
 from tests.live.scene import Witness, assert_seen
 from tests.load.generator import Load, Target, run_exact
-from tests.servers import client, nginx, runtimes
+from tests.servers import client, nginx, raw, runtimes
 from tests.servers import origin as origin_program
 from tests.servers.agent import until
 
@@ -48,7 +48,7 @@ def unix_exchange(path, request, *, read=True):
 
 
 def test_a_close_ends_the_response_over_a_unix_socket(scene, origin):
-    """There is no event for it: the reader's end of the stream tells. The reader is not watched."""
+    """There is no event for it; that the reader, who is not watched, comes to the end tells."""
     _, since, _ = origin
     with unix_origin(scene, "closing") as (path, witness, _):
         for _ in range(20):
@@ -147,3 +147,125 @@ def test_nginx_in_front_of_a_unix_socket(
     assert expected == agent.requests(*labels)
     proxied = {("nginx", "/ok", "200"): 500, ("nginx", "/users/:id", "200"): 500}
     assert proxied == agent.requests(*labels, role="client")
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listens", "asked", "named"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("::1", "::1", "::1"),
+        ("::", "::ffff:127.0.0.1", "127.0.0.1"),
+        ("::", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_addresses_of_both_families_are_named_as_they_are(listens, asked, named, scene, origin):
+    """An IPv4 peer of an IPv6 socket is an IPv4 peer, at either end."""
+    _, since, _ = origin
+    port, log = scene.spare.pop(), scene.log.with_name(f"{len(scene.spare)}.jsonl")
+    argv = [sys.executable, origin_program.__file__, "--access", str(log), "--address", listens]
+    server = scene.supervisor.start("address", [*argv, "--port", str(port)], ports=(port,))
+    try:
+        time.sleep(0.1)
+        argv = [sys.executable, client.__file__, scene.mark, "http.client", asked, str(port)]
+        subprocess.run([*argv, "GET:/a", "GET:/a"], check=True, timeout=30)
+        assert_seen(since, {("GET", "/a", "200", ""): 2})
+        assert {(str(port),): 2} == since.requests("server_port")
+        labels = ("server_address", "server_port")
+        assert {(named, str(port)): 2} == since.requests(*labels, role="client")
+    finally:
+        scene.supervisor.stop(server)
+
+
+# --- namespaces and processes --------------------------------------------------------------------
+
+
+def test_a_container_is_watched_from_outside(need, scene, origin):
+    """A server with process ids and a network of its own, asked from within its network."""
+    need("unshare", "nsenter", "ip")
+    _, since, _ = origin
+    log = scene.log.with_name(f"container-{scene.mark}.jsonl")
+    serve = f"{sys.executable} {origin_program.__file__} --access {log} --port 8080 --workers 2"
+    inside = ["unshare", "--pid", "--net", "--fork", "--kill-child", "sh", "-c"]
+    box = scene.supervisor.start("container", [*inside, f"ip link set lo up; {serve} & wait"])
+    try:
+        assert until(log.exists)
+        time.sleep(0.3)
+        (first,) = box.children()
+        argv = ["nsenter", f"--net=/proc/{first}/ns/net", sys.executable, client.__file__]
+        argv += ["from-outside", "http.client", "127.0.0.1", "8080"]
+        subprocess.run([*argv, "GET:/in", "GET:/in", "GET:/status/404"], check=True, timeout=30)
+        assert_seen(since, {("GET", "/in", "200", ""): 2, ("GET", "/status/404", "404", ""): 1})
+        assert {(scene.mark, "8080"): 3} == since.requests("job", "server_port")
+    finally:
+        scene.supervisor.stop(box)
+
+
+FORKING = """
+import http.server, os, socketserver, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *_):
+        pass
+class Server(socketserver.ForkingMixIn, http.server.HTTPServer):
+    max_children = 100
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_a_process_for_each_connection_is_the_same_service(scene, origin, loadgen):
+    """Children that live as long as one connection, many at once."""
+    _, since, _ = origin
+    port = scene.spare.pop()
+    argv = [sys.executable, "-c", FORKING, str(port), scene.mark]
+    server = scene.supervisor.start("forking", argv, ports=(port,))
+    try:
+        time.sleep(0.2)
+        targets = (Target("/one"), Target("/two"))
+        load = Load(port=port, targets=targets, requests=200, connections=8, one_shot=True)
+        run_exact(loadgen, load)
+        expected = {("GET", "/one", "200", ""): 100, ("GET", "/two", "200", ""): 100}
+        assert_seen(since, expected)
+    finally:
+        scene.supervisor.stop(server)
+
+
+PASSING = """
+import os, socket, sys
+ours, theirs = socket.socketpair()
+if os.fork():
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    while True:
+        peer, _ = listener.accept()
+        head = peer.recv(20)
+        socket.send_fds(ours, [b"x"], [peer.fileno()])
+        peer.close()
+while True:
+    _, (fd,), *_ = socket.recv_fds(theirs, 1, 1)
+    with socket.socket(fileno=fd) as peer:
+        while b"\\r\\n\\r\\n" not in peer.recv(4096):
+            pass
+        peer.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+"""
+
+
+def test_a_connection_that_changes_its_process_is_one_connection(scene, origin):
+    """One process reads the start of the request, another the rest, and answers."""
+    _, since, _ = origin
+    port = scene.spare.pop()
+    argv = [sys.executable, "-c", PASSING, str(port), scene.mark]
+    server = scene.supervisor.start("passing", argv, ports=(port,))
+    try:
+        time.sleep(0.2)
+        for _ in range(5):
+            raw.exchange(port, [(0, b"GET /passed HTTP/1.1\r\nHost: host\r\n\r\n")])
+        assert_seen(since, {("GET", "/passed", "200", ""): 5})
+    finally:
+        scene.supervisor.stop(server)

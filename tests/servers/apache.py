@@ -42,10 +42,14 @@ Group www-data
 ErrorLog "{home}/error.log"
 LogFormat "%m %U %>s" counted
 CustomLog "{home}/access.log" counted
-StartServers 2
+# All processes from the start to the end: one that is spared would hang up on its clients.
+StartServers 4
 ServerLimit 4
-ThreadsPerChild 64
-MaxRequestWorkers 256
+MinSpareThreads 64
+MaxSpareThreads 640
+ThreadLimit 128
+ThreadsPerChild 128
+MaxRequestWorkers 512
 MaxKeepAliveRequests 0
 KeepAliveTimeout 65
 DocumentRoot "{home}"

@@ -372,7 +372,10 @@ def main() -> None:
         listener.listen(1024)
     else:
         family = socket.AF_INET6 if ":" in args.address else socket.AF_INET
-        listener = socket.create_server((args.address, args.port), family=family, backlog=1024)
+        both = args.address == "::"
+        listener = socket.create_server(
+            (args.address, args.port), family=family, backlog=1024, dualstack_ipv6=both
+        )
     for _ in range(args.workers - 1):
         if os.fork() == 0:
             break

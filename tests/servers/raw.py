@@ -59,14 +59,20 @@ def exchange(
     *,
     address: str = "127.0.0.1",
     timeout_seconds: float = 10,
+    half_close: bool = False,
 ) -> bytes:
-    """Send the pieces, each after its delay in seconds; return all that comes before the close."""
+    """Send the pieces, each after its delay in seconds; return all that comes before the close.
+
+    With half_close the peer is told that nothing more will come.
+    """
     received = b""
     with socket.create_connection((address, port), timeout_seconds) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for delay_seconds, data in pieces:
             time.sleep(delay_seconds)
             sock.sendall(data)
+        if half_close:
+            sock.shutdown(socket.SHUT_WR)
         while data := sock.recv(65536):
             received += data
     return received
