@@ -22,6 +22,15 @@ COLLECTION = Path(__file__).resolve().parents[1]
 ROLES = ("bcc", "grafana_agent", "instrumenter")
 
 
+class _Indented(yaml.SafeDumper):
+    """Lists stand deeper than their key, as the linters want them."""
+
+    def increase_indent(self, flow: Any = False, indentless: Any = False) -> Any:  # noqa: FBT002
+        """Never without indentation."""
+        del indentless
+        return super().increase_indent(flow, False)
+
+
 def shape(options: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Names and nesting alone: values are checked by the schema, which knows ``${NAME}``."""
     found: dict[str, Any] = {}
@@ -56,10 +65,9 @@ def argument_spec() -> str:
     spec = yaml.safe_load(path.read_text())
     options = spec["argument_specs"]["main"]["options"]
     options["instrumenter_config"]["options"] = shape(argument_options(), json_schema())
-    return (
-        "---\n# The options of instrumenter_config are generated: ansible/tools/generate.py.\n"
-        + yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=110)
-    )
+    note = "# The options of instrumenter_config are generated: ansible/tools/generate.py.\n"
+    text = yaml.dump(spec, Dumper=_Indented, sort_keys=False, allow_unicode=True, width=110)
+    return f"---\n{note}{text}"
 
 
 def cell(text: object) -> str:
@@ -78,9 +86,8 @@ def table(role: str) -> str:
         if "choices" in option:
             kind = " or ".join(f"`{choice}`" for choice in option["choices"])
         default = defaults[name]
-        shown = (
-            "see below" if isinstance(default, dict) and default else f"`{json.dumps(default)}`"
-        )
+        long = isinstance(default, dict) and default
+        shown = "see below" if long else f"`{json.dumps(default)}`"
         lines.append(f"| `{name}` | {kind} | {shown} | {cell(option['description'])} |")
     return "\n".join(lines)
 
