@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otelauto.abi import _layout as abi
 from otelauto.app.records import life_event, path_event
@@ -215,7 +215,8 @@ class Session:
             try:
                 update = self._add_routes(number, target.service, match.routes)
                 self._put_routes(update)
-                self._kernel.open_service(number, self._routes.service_entry(number))
+                if not self._kernel.open_service(number, self._routes.service_entry(number)):
+                    self._log.warning("the aggregate is full: raise ebpf.max_series", id=number)
             except OSError:
                 self._remove(number)
                 raise
@@ -318,20 +319,21 @@ class Session:
         self._kernel.end_closed()
         items = list(self._kernel.red())
         found = self._resolve(items)
-        self._aggregate.read(
-            items,
-            now_unix_nano=time.time_ns(),
-            place=lambda key: self._place(key, found),
-        )
+        self._take_in(items, found)
         idle = self._aggregate.idle(_IDLE_READS)
         if idle:
-            self._kernel.delete_red(idle)
+            self._take_in(self._kernel.take_red(idle), found)
             self._aggregate.forget(idle)
 
-    def _resolve(self, items: list[tuple[bytes, bytes]]) -> dict[tuple[int, int], int]:
+    def _take_in(self, items: list[tuple[bytes, bytes]], found: Mapping[_Path, int]) -> None:
+        self._aggregate.read(
+            items, now_unix_nano=time.time_ns(), place=lambda key: self._place(key, found)
+        )
+
+    def _resolve(self, items: list[tuple[bytes, bytes]]) -> dict[_Path, int]:
         """Routes of the paths that the kernel left pending, by service and hash."""
         waiting: dict[int, dict[int, PendingPath]] = {}
-        found: dict[tuple[int, int], int] = {}
+        found: dict[_Path, int] = {}
         for raw, _ in items:
             if raw[:8] == _NO_PATH or self._aggregate.knows(raw):
                 continue
@@ -352,7 +354,7 @@ class Session:
                     self._cache(abi.PathKey(hash_, service), route)
         return found
 
-    def _place(self, key: abi.RedKey, found: Mapping[tuple[int, int], int]) -> SeriesKey | None:
+    def _place(self, key: abi.RedKey, found: Mapping[_Path, int]) -> SeriesKey | None:
         if key.service not in self._services:
             return None
         route = found.get((key.service, key.path), key.route) if key.path else key.route
@@ -394,3 +396,5 @@ class Session:
 
 
 _NO_PATH: Final = bytes(8)
+#: The service and the hash of a path.
+_Path: TypeAlias = "tuple[int, int]"

@@ -7,6 +7,7 @@ target is, what a route is and what a series means is others' business.
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ __all__ = ["Kernel", "PathRecord", "first_pid_namespace"]
 
 #: Inode of the first pid namespace (include/linux/proc_ns.h, PROC_PID_INIT_INO).
 _FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
+#: What a full hash map says: of its limit, or of memory for entries made on demand.
+_FULL: Final = frozenset({errno.E2BIG, errno.ENOSPC, errno.ENOMEM})
 _OVERFLOW_ROLES: Final = (abi.Role.SERVER, abi.Role.CLIENT)
 
 
@@ -124,12 +127,23 @@ class Kernel:
         """Service id by process id, as the kernel has them."""
         return self._targets.services()
 
-    def open_service(self, service: int, entry: abi.Service) -> None:
-        """Write a new service's routes and begin its overflow series."""
+    def open_service(self, service: int, entry: abi.Service) -> bool:
+        """Write a new service's routes and begin its overflow series.
+
+        Returns:
+            Whether there was room for these; without them, what finds no room for a series of its
+            own is only counted as lost.
+        """
         self._services.set(service, entry)
-        zero = bytes(abi.RED_VALUE.size)
-        for role in _OVERFLOW_ROLES:
-            self._red.add(_overflow_key(service, role), abi.RED_VALUE.unpack(zero))
+        zero = abi.RED_VALUE.unpack(bytes(abi.RED_VALUE.size))
+        try:
+            for role in _OVERFLOW_ROLES:
+                self._red.add(_overflow_key(service, role), zero)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            return False
+        return True
 
     def set_service(self, service: int, entry: abi.Service) -> None:
         """Write a service's routes and policy."""
@@ -169,6 +183,11 @@ class Kernel:
         """Forget series."""
         for key in keys:
             self._red.delete_raw(key)
+
+    def take_red(self, keys: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+        """Forget series, and give what they had counted to the last."""
+        taken = ((key, self._red.take_raw(key)) for key in keys)
+        return [(key, value) for key, value in taken if value is not None]
 
     def end_closed(self) -> None:
         """Let the kernel end the connections over unix sockets that have been closed.

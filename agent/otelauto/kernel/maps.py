@@ -147,6 +147,24 @@ class HashMap(_Map):
             return False
         return True
 
+    def take_raw(self, key: bytes) -> bytes | None:
+        """Remove by the key's bytes and give the last value; None if there was nothing.
+
+        Increments by a program that looked the entry up just before its removal are lost.
+        """
+        value = buffer(self._value_size)
+        try:
+            self._element(Command.MAP_LOOKUP_AND_DELETE_ELEM, key, value)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            # Hash maps have it since Linux 5.14.
+            found = self._lookup(key, self._value_size)
+            return found if self.delete_raw(key) else None
+        return value.raw
+
     def items(self) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
         """Every entry; see raw_items()."""
         for key, value in self.raw_items():

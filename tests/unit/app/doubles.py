@@ -44,6 +44,7 @@ class FakeKernel:
         self.records = []
         self.wanted = None
         self.closed = False
+        self.aggregate_full = False
 
     def _call(self, name, *what):
         self.calls.append((name, *what))
@@ -70,6 +71,7 @@ class FakeKernel:
     def open_service(self, service, entry):
         self._call("open_service", service)
         self.services[service] = entry
+        return not self.aggregate_full
 
     def set_service(self, service, entry):
         self._call("set_service", service)
@@ -92,6 +94,9 @@ class FakeKernel:
         for key in list(keys):
             self._call("delete_red", abi.RedKey(*abi.RED_KEY.unpack(key)).service)
             self.entries.pop(key, None)
+
+    def take_red(self, keys):
+        return [(key, self.entries.pop(key)) for key in keys if key in self.entries]
 
     def end_closed(self):
         self._call("end_closed")

@@ -125,6 +125,13 @@ def test_a_full_map_is_counted_and_said_and_costs_only_that_process(rig, where):
     assert {6, 8} == rig.kernel.pids.keys()
 
 
+def test_a_full_aggregate_is_said_and_the_service_is_counted_as_far_as_there_is_room(rig):
+    rig.kernel.aggregate_full = True
+    rig.run(7)
+    assert {7: 1} == rig.kernel.pids
+    assert ["the aggregate is full: raise ebpf.max_series"] == rig.log.events("warning")
+
+
 def test_targets_are_counted_by_the_rule_that_named_them(rig):
     rig.watch.found = {7: target(7), 8: target(8)}
     assert {"selector": 2} == rig.session.targets_by_rule()
@@ -297,6 +304,26 @@ def test_entries_of_paths_that_have_a_route_by_now_are_deleted_when_they_rest(ri
     assert {} == rig.kernel.entries
     rig.kernel.exchange(7, b"/a", count=1)
     assert {("shop", "/a"): 4} == rig.collect()
+
+
+def test_what_an_entry_counts_until_it_is_deleted_is_not_lost(rig):
+    """Between the read and the deletion the programs go on."""
+    rig.run(7)
+    rig.kernel.exchange(7, b"/a", count=3)
+    for _ in range(session_module._IDLE_READS):
+        rig.collect()
+    pending = next(raw for raw in rig.kernel.entries if abi.RED_KEY.unpack(raw)[0])
+    path = abi.RED_KEY.unpack(pending)[0]
+    real = rig.kernel.take_red
+
+    def late(keys):
+        rig.kernel.count(1, abi.Route.PENDING, path=path, count=2)
+        return real(keys)
+
+    rig.kernel.take_red = late
+    assert {("shop", "/a"): 5} == rig.collect()
+    assert {} == rig.kernel.entries
+    assert {("shop", "/a"): 5} == rig.collect()
 
 
 def test_an_entrys_routes_are_its_services_only(rig):

@@ -268,6 +268,23 @@ class TestLoaded:
         kernel.delete_red([*gone, *gone])
         assert {10} == {key.service for key in keys(kernel)}
 
+    def test_series_that_are_taken_give_their_last_value_once(self, kernel):
+        kernel.open_service(9, abi.Service(0, 0, 0, 1, 0))
+        entries = dict(kernel.red())
+        assert entries == dict(kernel.take_red(entries))
+        assert [] == kernel.take_red(entries)
+
+    def test_a_service_finds_a_full_aggregate(self, kernel):
+        numbers = range(1, kernel._red.max_entries)
+        opened = []
+        for number in numbers:
+            opened.append(kernel.open_service(number, abi.Service(0, 0, 0, number, 0)))
+            if not opened[-1]:
+                break
+        assert [False] == [one for one in opened if not one]
+        assert kernel._red.max_entries == len(dict(kernel.red()))
+        assert len(opened) == kernel._services.get(len(opened))[3]
+
     def test_every_counter_is_told_and_counts_over_all_cpus(self, kernel):
         found = kernel.counts()
         assert set(abi.Count) - {abi.Count.MAX} == found.keys()

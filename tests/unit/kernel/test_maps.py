@@ -86,6 +86,32 @@ class TestHashMap:
         assert 700 == len(dict(table.drain()))
         assert [] == list(table.items())
 
+    def test_an_entry_is_taken_with_its_last_value_once(self, table):
+        table.set((7, 1), (1 << 40, 9))
+        key = KEY.pack(7, 1)
+        assert VALUE.pack(1 << 40, 9) == table.take_raw(key)
+        assert table.take_raw(key) is None
+        assert [] == list(table.items())
+
+    def test_a_kernel_that_cannot_take_looks_up_and_deletes(self, table, monkeypatch):
+        real = maps.bpf
+
+        def without_taking(command, attr, *, what=""):
+            if command == Command.MAP_LOOKUP_AND_DELETE_ELEM:
+                raise kernel_error(ENOTSUPP, what)
+            return real(command, attr, what=what)
+
+        monkeypatch.setattr(maps, "bpf", without_taking)
+        table.set((7, 1), (5, 9))
+        found = [table.take_raw(KEY.pack(7, 1)) for _ in range(2)]
+        assert [VALUE.pack(5, 9), None] == found
+        assert [] == list(table.items())
+
+    def test_a_closed_map_cannot_be_taken_from(self, table, monkeypatch):
+        monkeypatch.setattr(table, "fd", 999_999)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            table.take_raw(KEY.pack(7, 1))
+
     def test_a_bucket_longer_than_the_buffers_is_read_with_longer_ones(self, table, monkeypatch):
         monkeypatch.setattr(maps, "_BATCH_ENTRIES", 1)
         for number in range(900):
