@@ -75,6 +75,37 @@ def test_a_lack_of_privilege_is_one_line_that_names_what_is_missing(name, need, 
     assert {} == leftovers(before)
 
 
+@pytest.mark.parametrize("hook", ["sock", "syscall"])
+def test_the_units_user_and_capabilities_are_enough(
+    hook, need, supervisor, tmp_path, ports, port, loadgen
+):
+    """Not root: the four capabilities of the unit, no new privileges; a server of root is seen."""
+    need("setpriv")
+    unit = Path(__file__).parents[2] / "packaging" / "systemd" / "otelauto.service"
+    (line,) = (
+        line for line in unit.read_text().splitlines() if line.startswith("AmbientCapabilities=")
+    )
+    names = [name.removeprefix("CAP_").lower() for name in line.partition("=")[2].split()]
+    given = ",".join(f"+{name}" for name in names)
+    prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs")
+    prefix += (f"--bounding-set=-all,{given}", f"--inh-caps=-all,{given}")
+    prefix += (f"--ambient-caps=-all,{given}",)
+    runtimes.start_threaded(supervisor, port=port)
+    agent = start_agent(
+        supervisor,
+        tmp_path,
+        f"ebpf: {{open_port: {port}, hook: {hook}}}\n",
+        metrics_port=ports(),
+        command=(*prefix, *COMMAND),
+    )
+    run_exact(loadgen, Load(port=port, requests=50))
+    until(lambda: agent.requests("job") == {("threaded_app",): 50}, timeout_seconds=3)
+    assert {("threaded_app",): 50} == agent.requests("job")
+    status = Path(f"/proc/{agent.pid}/status").read_text()
+    assert "Uid:\t65534" in status
+    supervisor.stop(agent.running)
+
+
 def bcc_folder():
     code = "import os, bcc; print(os.path.dirname(os.path.dirname(bcc.__file__)))"
     return subprocess.check_output(["/usr/bin/python3", "-Ic", code], text=True).strip()

@@ -28,6 +28,7 @@ class Notify:
         self._changed = threading.Condition(threading.RLock())
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
+        path.chmod(0o777)  # the agent need not be root
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     @property
