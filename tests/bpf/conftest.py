@@ -45,3 +45,10 @@ def programs(request):
 def machine(library):
     """One machine for all tests: each opens a connection of its own on it."""
     return Machine(library)
+
+
+@pytest.fixture
+def kernel(programs):
+    """All kernel programs, with empty maps."""
+    programs.reset()
+    return programs

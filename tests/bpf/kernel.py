@@ -13,10 +13,12 @@ from otelauto.abi import _layout as abi
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SERVICE", "Kernel", "Nr", "State"]
+__all__ = ["PID", "REQUEST", "RESPONSE", "SERVICE", "Kernel", "Nr", "State", "exchange", "only"]
 
 PID = 100
 SERVICE = 7
+REQUEST = b"POST /a/b?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
+RESPONSE = b"HTTP/1.1 201 Created\r\nContent-Length: 6\r\n\r\nanswer"
 PAIR = ctypes.c_uint64 * 2
 
 
@@ -38,6 +40,9 @@ class Nr(IntEnum):
     PREADV2 = 327
     PWRITEV2 = 328
     CLOSE = 3
+    READ_32 = 3
+    WRITE_32 = 4
+    SOCKETCALL_32 = 102
 
 
 class State(IntEnum):
@@ -206,3 +211,23 @@ class Kernel:
         """The counters that are not zero."""
         every = {one: self._code.host_count(one) for one in abi.Count if one != abi.Count.MAX}
         return {one: number for one, number in every.items() if number}
+
+
+def exchange(
+    kernel: Kernel,
+    fd: int = 3,
+    *,
+    receive: Nr = Nr.READ,
+    send: Nr = Nr.WRITE,
+    request: bytes = REQUEST,
+    response: bytes = RESPONSE,
+) -> None:
+    """A request is read at 1,000 ns and answered at 6,000."""
+    kernel.move(receive, fd, request, now_ns=1_000)
+    kernel.move(send, fd, response, now_ns=6_000)
+
+
+def only(kernel: Kernel) -> tuple[abi.RedKey, tuple[int, int, int, int]]:
+    """The one series that there is."""
+    ((key, values),) = kernel.series().items()
+    return key, values

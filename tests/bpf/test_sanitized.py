@@ -25,6 +25,7 @@ SELECTED = (
     "test_hostile.py",
     "test_framing.py",
     "test_programs.py",
+    "test_ends.py",
     "test_corpus.py::test_it_may_come_in_small_operations",
 )
 BEYOND = """
