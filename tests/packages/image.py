@@ -22,6 +22,8 @@ SUITES = ("bookworm", "trixie")
 _PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "python3-bpfcc", "nginx-light", "curl"),
     *("iproute2", "procps", "ca-certificates"),
+    # To install the other kind of package beside Debian's own.
+    "rpm",
 )
 _OPTIONS = (
     '--aptopt=APT::Install-Recommends "false"',

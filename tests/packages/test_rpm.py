@@ -7,6 +7,7 @@ scripts, not the distribution's dependencies, which are checked as the package s
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -56,6 +57,48 @@ def test_a_life_with_rpm(machine, built, newer):
     rpm(machine, "--erase", "otelauto")
     assert not home.exists()
     assert "ebpf: {open_port: 80}" in (etc / "otelauto.yml.rpmsave").read_text()
+
+
+def test_a_life_with_rpm_and_systemd(host, built, newer):
+    """Never started by an installation; restarted once by an upgrade, unless it is refused."""
+    machine = host("bookworm")
+    for package in (built.rpm, newer.rpm):
+        shutil.copy(package, machine.root / "root")
+
+    def state(name="ActiveState"):
+        return machine.run("systemctl", "show", "-P", name, "otelauto.service").strip()
+
+    def version():
+        page = machine.run("curl", "-sS", "http://127.0.0.1:9400/metrics")
+        found = re.search(r'^otelauto_build_info.*otelauto_version="([^"]+)"', page, re.MULTILINE)
+        return found[1]
+
+    configuration = machine.root / "etc/otelauto/otelauto.yml"
+    machine.run("rpm", "--install", "--nodeps", f"/root/{built.rpm.name}")
+    assert "inactive" == state()
+    configuration.write_text("ebpf: {open_port: 80}\nprometheus_export: {port: 9400}\n")
+    machine.run("systemctl", "enable", "--now", "otelauto")
+    pid = state("MainPID")
+
+    good = configuration.read_text()
+    configuration.write_text(f"{good}no_such_key: 1\n")
+    told = machine.run("rpm", "--upgrade", "--nodeps", f"/root/{newer.rpm.name}")
+    assert "otelauto was NOT restarted" in told
+    assert (pid, built.version) == (state("MainPID"), version())
+
+    configuration.write_text(good)
+    machine.run("rpm", "--upgrade", "--oldpackage", "--nodeps", f"/root/{built.rpm.name}")
+    other = state("MainPID")
+    assert pid != other
+    machine.run("rpm", "--upgrade", "--nodeps", f"/root/{newer.rpm.name}")
+    assert newer.version == version()
+    journal = machine.run("journalctl", "--unit=otelauto", "--no-pager", "--output=cat")
+    assert 3 == len(re.findall("^Started ", journal, re.MULTILINE))
+
+    machine.run("rpm", "--erase", "--nodeps", "otelauto")
+    assert ("inactive", "not-found") == (state(), state("LoadState"))
+    wants = machine.root / "etc/systemd/system/multi-user.target.wants/otelauto.service"
+    assert not wants.is_symlink()
 
 
 def test_it_needs_what_the_family_calls_it(built):
