@@ -19,6 +19,7 @@ PACKAGES_TEST_PACKAGES := $(REPO_PACKAGES) buildah fish lintian man-db mmdebstra
 	systemd-container zsh
 TEST_PACKAGES := apache2 curl gcc gunicorn libc6-dev nginx-light nodejs openjdk-17-jdk-headless \
 	prometheus procps util-linux wrk
+VM_PACKAGES := busybox-static cpio e2fsprogs gcc kmod libc6-dev lz4 mmdebstrap qemu-system-x86 zstd
 
 PORT ?=
 KEY ?=
@@ -26,7 +27,7 @@ SECONDS_SHOWN ?= 10
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup setup-test demo test package repo test-packages lint format generate check-generated bench clean
+.PHONY: help setup setup-test demo test package repo test-packages lint format generate check-generated bench vm clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -73,6 +74,9 @@ check-generated: $(STAMPS)/setup ## Fail if a generated file differs from what i
 bench: $(STAMPS)/setup $(STAMPS)/setup-test ## Measure the cost and the exactness (root; about 4 minutes)
 	@$(BIN)/python -m tests.bench.bench $(BENCH_ARGS)
 
+vm: $(STAMPS)/setup $(STAMPS)/setup-vm ## Prove it on the kernels 5.10, 6.1 and 6.12 in emulated machines (root)
+	@OTELAUTO_REQUIRE=vm $(BIN)/pytest tests/vm $(PYTEST_ARGS)
+
 clean: ## Remove all that was built here, .venv too
 	rm -rf .venv build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -96,6 +100,10 @@ $(STAMPS)/setup-test-packages: packaging/tools/apt-install Makefile
 $(STAMPS)/repo: $(STAMPS)/setup packaging/tools/apt-install
 	@packaging/tools/apt-install $(REPO_PACKAGES)
 	@touch $@
+
+$(STAMPS)/setup-vm: packaging/tools/apt-install Makefile
+	@packaging/tools/apt-install $(VM_PACKAGES)
+	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/demo: $(STAMPS)/setup packaging/tools/apt-install
 	@packaging/tools/apt-install $(DEMO_PACKAGES)

@@ -1,0 +1,59 @@
+"""The agent on Debian's kernels: its programs are accepted, and count exactly what happened."""
+
+from __future__ import annotations
+
+import pytest
+
+#: (suite, ways of hooking that its kernel has): sock_*_length came with Linux 6.3.
+KERNELS = (
+    ("bookworm", ("syscall",)),
+    ("bullseye", ("syscall",)),
+    ("trixie", ("sock", "syscall")),
+)
+HOOKED = [(suite, way) for suite, ways in KERNELS for way in ways]
+#: Half of what the kernel allows (BPF_COMPLEXITY_LIMIT_INSNS): other compilers give other code.
+MOST_INSTRUCTIONS = 500_000
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+@pytest.mark.parametrize(("suite", "ways"), KERNELS, ids=[suite for suite, _ in KERNELS])
+def test_the_agent_finds_every_way_that_the_kernel_has(findings, suite, ways):
+    assert list(ways) == findings(suite).report["ways"]
+
+
+@pytest.mark.parametrize(("suite", "way"), HOOKED)
+def test_the_verifier_accepts_every_program(findings, suite, way):
+    verdicts = findings(suite).report["verifier"][way]
+    assert "" == verdicts.get("error", "")
+    refused = {
+        name: verdict["words"]
+        for name, verdict in verdicts["programs"].items()
+        if verdict["errno"]
+    }
+    assert {} == refused
+
+
+@pytest.mark.parametrize(("suite", "way"), HOOKED)
+def test_no_program_comes_near_the_verifiers_limit(findings, suite, way):
+    programs = findings(suite).report["verifier"][way]["programs"]
+    most = max(verdict["instructions"] for verdict in programs.values())
+    assert most < MOST_INSTRUCTIONS
+
+
+@pytest.mark.parametrize(("suite", "way"), HOOKED)
+def test_the_self_test_passes_and_every_request_is_counted(findings, suite, way):
+    """The server's own log agrees; nothing was lost."""
+    found = findings(suite).report["agent"][way]
+    assert "" == found.get("error", "")
+    assert sum(found["logged"].values()) > 0
+    assert found["logged"] == found["counted"]
+    assert {} == found["losses"]
+
+
+@pytest.mark.parametrize(("suite", "way"), HOOKED)
+def test_nothing_is_left_in_the_kernel_after_an_end_of_any_kind(findings, suite, way):
+    found = findings(suite).report["agent"][way]
+    nothing = {"prog": [], "map": [], "link": []}
+    assert (0, nothing) == (found["exit_code"], found["left"])
+    assert nothing == found["left_by_kill"]
