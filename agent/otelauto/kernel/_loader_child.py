@@ -30,6 +30,7 @@ import ctypes
 import errno
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -254,12 +255,19 @@ def work(request):
     return answer, [fd for _, fd in programs + maps], module
 
 
+def hung_up(channel):
+    poll = select.poll()
+    poll.register(channel, 0)  # POLLHUP is always told, also before what was sent is read
+    return bool(poll.poll(0))
+
+
 def main():
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        return 1
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=os.dup(int(sys.argv[1])))
+    # A parent that ended before the line above sends no signal, but its end of the channel is
+    # closed. Its process id tells nothing: it may have ended before this process could ask.
+    if hung_up(channel):
+        return 1
     try:
         answer, descriptors, _module = work(receive_message(channel))
     except Failure as failure:

@@ -146,3 +146,27 @@ def test_programs_are_answered_in_order_and_optional_ones_may_be_refused(tmp_pat
 def test_what_is_required_and_missing_is_a_failure(tmp_path, request_changes, stage, message):
     status, answer = converse(tmp_path, FALSE_BCC, REQUEST | request_changes)
     assert (1, stage, message) == (status, answer["stage"], answer["message"])
+
+
+def test_a_request_of_a_parent_that_is_gone_already_is_not_worked_on(tmp_path):
+    """The parent sent it and ended before the child could ask for a signal at its death."""
+    witness = tmp_path / "worked"
+    (tmp_path / "bcc.py").write_text(f"open({str(witness)!r}, 'w').close()\nclass BPF: pass\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        f"import runpy; runpy.run_path({str(CHILD)!r}, run_name='__main__')"
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        content = json.dumps(REQUEST).encode()
+        ours.sendall(struct.pack("!I", len(content)) + content)
+        ours.close()
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code, str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=30,
+        )
+    assert 1 == done.returncode
+    assert not witness.exists()
