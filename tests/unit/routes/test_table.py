@@ -42,6 +42,24 @@ def test_beyond_its_routes_a_service_has_other():
     assert 5 == double.table.learned_count(1)
 
 
+@pytest.mark.parametrize("policy", ["path", "heuristic"])
+def test_a_service_is_closed_from_its_last_route_on(policy):
+    double = kernel(RouteRules(unmatched=policy, max_routes=2))
+    closed = []
+    for path in ("/users/1", "/carts/1/x", "/orders/1/y"):
+        routes_of(double, path)
+        closed.append(double.table.is_closed(1))
+    assert [False, True, True] == closed
+    double.apply(1, double.table.reload(1, RouteRules(unmatched=policy, max_routes=9)))
+    assert not double.table.is_closed(1)
+
+
+def test_a_service_for_which_there_is_no_room_is_closed_and_an_unknown_one_is_not():
+    double = kernel(RouteRules(unmatched="path"), max_steps=4)
+    routes_of(double, *(f"/p{number}/x" for number in range(9)))
+    assert [True, False] == [double.table.is_closed(number) for number in (1, 2)]
+
+
 def test_other_does_not_touch_what_is_known():
     rules = RouteRules(patterns=("/static/*", "/a/{b}/c"), max_routes=1)
     double = kernel(rules)
