@@ -15,7 +15,7 @@ from otelauto.abi._layout import METHODS, Role
 
 GOOD = b"POST /good?x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
 ANSWER = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
-SOME = examples(150)
+SOME = examples(100)
 ROLES = st.sampled_from([Role.SERVER, Role.CLIENT])
 #: Bytes that meet the parser's corners oftener than chance does.
 PIECES = st.sampled_from(
@@ -111,7 +111,7 @@ def test_random_bytes_are_no_exchange(machine, moves, role):
     assert_good_exchange(machine, 1000)
 
 
-@examples(400)
+@examples(250)
 @given(operations(JUNK), segmentations())
 def test_pieces_of_messages_give_nothing_that_was_not_sent(machine, moves, segments):
     check(*run(machine, moves, segments=segments))
@@ -119,7 +119,7 @@ def test_pieces_of_messages_give_nothing_that_was_not_sent(machine, moves, segme
     assert_good_exchange(machine, 1000)
 
 
-@examples(400)
+@examples(250)
 @given(JUNK)
 def test_a_request_behind_junk_on_the_same_connection_is_right(machine, junk):
     machine.open()

@@ -80,7 +80,7 @@ def test_a_unix_socket_has_no_port(kernel):
     assert (1, 5_000, 4, 6) == values
 
 
-@examples(50)
+@examples(40)
 @given(st.data())
 def test_any_conversation_over_any_calls_is_counted_whole(programs, data):
     programs.reset()

@@ -20,7 +20,7 @@ SANITIZERS = (
     "-fno-sanitize=alignment",
     "-fno-sanitize-recover=undefined",
 )
-#: With a twentieth of the examples: sanitizers are slow.
+#: With a twelfth of the examples: sanitizers are slow.
 SELECTED = (
     "test_hostile.py",
     "test_framing.py",
@@ -83,7 +83,7 @@ def test_no_byte_is_touched_that_is_not_the_machines_own(sanitized, run):
         *selected,
         OTELAUTO_HOST_LIBRARY=str(sanitized("host_stream.c")),
         OTELAUTO_HOST_KERNEL=str(sanitized("host_kernel.c", *KERNEL_FLAGS)),
-        OTELAUTO_HOST_EXAMPLES="5",
+        OTELAUTO_HOST_EXAMPLES="8",
     )
     report = outcome.stdout[-3000:] + outcome.stderr[-3000:]
     assert 0 == outcome.returncode, report

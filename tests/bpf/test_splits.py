@@ -10,7 +10,7 @@ from tests.bpf.replay import cuts_everywhere, play
 from otelauto.abi._layout import Role
 
 ROLES = st.sampled_from([Role.SERVER, Role.CLIENT])
-SOME = examples(120)
+SOME = examples(90)
 
 
 @SOME
@@ -49,7 +49,7 @@ def test_operations_may_be_vectored(machine, data):
     assert expected == found
 
 
-@examples(40)
+@examples(25)
 @given(conversations(most_turns=2, most_pipelined=2), st.sampled_from([1, 2, 3, 7]))
 def test_every_byte_may_be_an_operation_of_its_own(machine, turns, size):
     expected, found = play(machine, turns, cuts=cuts_everywhere(turns, size))
