@@ -54,6 +54,8 @@ class _Quoting(yaml.SafeDumper):
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         """Every text in double quotes."""
+        if any("\ud800" <= character <= "\udfff" for character in data):
+            raise AgentFileError("a text holds half a surrogate pair and is not Unicode")
         return self.represent_scalar("tag:yaml.org,2002:str", data, style='"')
 
     def represent_mapping(self, tag: str, mapping: Any, flow_style: Any = None) -> Any:
@@ -79,10 +81,6 @@ def agent_yaml(config: dict[str, Any], note: str = "") -> str:
     written = yaml.dump(
         config, Dumper=_Quoting, sort_keys=False, allow_unicode=True, width=float("inf")
     )
-    try:
-        written.encode()
-    except UnicodeEncodeError:
-        raise AgentFileError("a text holds half a surrogate pair and is not Unicode") from None
     return f"---\n{lines}{written}"
 
 

@@ -21,7 +21,7 @@ def restart_keys(old: Any, new: Any, schema: dict[str, Any]) -> list[str]:
 def _compare(  # noqa: PLR0917
     old: Any, new: Any, node: dict[str, Any], root: dict[str, Any], path: str, found: list[str]
 ) -> None:
-    if old == new and isinstance(old, bool) == isinstance(new, bool):
+    if old == new:
         return
     if "$ref" in node:
         target: Any = root
