@@ -23,7 +23,7 @@ _INIT = """#!/bin/sh
 mount -t devtmpfs d /dev; mount -t proc p /proc; mount -t sysfs s /sys
 for module in /modules/*; do insmod $module 2>/dev/null; done
 i=0; while [ ! -b /dev/vdc ] && [ $i -lt 200 ]; do sleep 0.05; i=$((i+1)); done
-for disk in vda vdb vdc; do ln -s $disk /dev/disk-$(cat /sys/block/$disk/serial); done
+for disk in /sys/block/vd*; do ln -s ${disk##*/} /dev/disk-$(cat $disk/serial); done
 mount -t ext4 -o noatime /dev/disk-root /new || exec sh
 mount -t ext4 -o ro /dev/disk-payload /new/payload || exec sh
 mount -o move /dev /new/dev; mount -o move /proc /new/proc; mount -o move /sys /new/sys
@@ -96,6 +96,8 @@ def _unpack_package(suite: str, apt: Path, root: Path) -> str:
     called(["apt-get", *options, "-qq", "download", package], cwd=apt)
     (file,) = apt.glob(f"{package}_*.deb")
     called(["dpkg-deb", "-x", str(file), str(root)])
+    if not (root / "lib").exists():
+        (root / "lib").symlink_to("usr/lib")
     return package.removeprefix("linux-image-")
 
 

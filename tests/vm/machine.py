@@ -15,6 +15,8 @@ from tests.vm.disks import payload_disk, root_disk
 from tests.vm.kernel import kernel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tests.vm.kernel import Kernel
 
 __all__ = ["Findings", "MachineError", "run_machine"]
@@ -54,22 +56,35 @@ class Findings:
 
 
 def run_machine(
-    kernel_suite: str, root_suite: str, folder: Path, *, timeout_seconds: float
+    kernel_suite: str,
+    root_suite: str,
+    folder: Path,
+    *,
+    others: Sequence[str] = (),
+    timeout_seconds: float,
 ) -> Findings:
     """Boot a kernel on a root, let it inspect the agent, and wait for its end.
+
+    Args:
+        kernel_suite: whose kernel is booted.
+        root_suite: whose system the agent runs on.
+        folder: an empty one.
+        others: suites whose BCC is to compile for this kernel as well.
+        timeout_seconds: for the run, without what has to be built before it.
 
     Raises:
         BuildError: a part cannot be built.
         MachineError: it hung or ended without a report; says the last lines of its console.
     """
     boots, root = kernel(kernel_suite), root_disk(root_suite)
+    disks = {f"other-{suite}": root_disk(suite) for suite in others}
     payload_disk(root_suite, folder / "payload")
     result = folder / "result"
     with result.open("wb") as file:
         file.truncate(_RESULT_BYTES)
     console = folder / "console.log"
     start = time.monotonic()
-    _run(_command(boots, root, folder), console, timeout_seconds)
+    _run(_command(boots, {"root": root, **disks}, folder), console, timeout_seconds)
     logs = _files(result, console)
     if "report.json" not in logs:
         raise MachineError(f"no report; its console says:\n{_tail(console)}")
@@ -78,19 +93,15 @@ def run_machine(
     return Findings(boots.release, time.monotonic() - start, report, logs)
 
 
-def _command(boots: Kernel, root: Path, folder: Path) -> list[str]:
-    drives = (
-        f"if=none,id=root,file={root},format=raw,snapshot=on",
-        f"if=none,id=payload,file={folder / 'payload'},format=raw,readonly=on",
-        f"if=none,id=result,file={folder / 'result'},format=raw,cache=unsafe",
-    )
-    names = ("root", "payload", "result")
+def _command(boots: Kernel, disks: Mapping[str, Path], folder: Path) -> list[str]:
+    drives = {name: f"file={disk},snapshot=on" for name, disk in disks.items()}
+    drives["payload"] = f"file={folder / 'payload'},readonly=on"
+    drives["result"] = f"file={folder / 'result'},cache=unsafe"
     command = ["qemu-system-x86_64", *_MACHINE, "-kernel", str(boots.image)]
     command += ["-initrd", str(boots.initramfs), "-append", _BOOT.format(khz=_clock_khz())]
     command += ["-serial", f"file:{folder / 'console.log'}"]
-    for drive in drives:
-        command += ["-drive", drive]
-    for name in names:
+    for name, drive in drives.items():
+        command += ["-drive", f"if=none,id={name},format=raw,{drive}"]
         command += ["-device", f"virtio-blk-device,drive={name},serial={name}"]
     return command
 

@@ -15,9 +15,14 @@ __all__ = ["rows", "text"]
 def rows(found: Mapping[str, Findings]) -> list[list[str]]:
     """The table with its head: verified instructions / states, by program, kernel and way."""
     columns = [
-        (f"{one.release.removesuffix('-amd64')} {way}", verdicts.get("programs", {}))
+        (
+            f"{one.release.removesuffix('-amd64')} {way} {verdicts['compiler']}",
+            verdicts["programs"],
+        )
         for one in found.values()
-        for way, verdicts in one.report.get("verifier", {}).items()
+        for way, compilers in one.report.get("verifier", {}).items()
+        for verdicts in compilers.values()
+        if "programs" in verdicts
     ]
     names = list(dict.fromkeys(name for _, programs in columns for name in programs))
     head = ["program", *(title for title, _ in columns)]

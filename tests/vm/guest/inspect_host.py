@@ -25,7 +25,9 @@ from tests.servers.process import Supervisor, free_port
 from otelauto.kernel import features
 
 LOADGEN = Path("/payload/loadgen")
-VERIFY = Path(__file__).with_name("verify.py")
+HERE = Path(__file__).parent
+#: Roots of other systems, whose BCC is to compile as well.
+OTHERS = Path("/others")
 COMMAND = ("/usr/bin/python3", "-m", "otelauto", "-config", "{config}")
 TARGETS = (
     Target("/ok"), Target("/ok", method="POST"), Target("/missing", 404), Target("/error", 500),
@@ -43,12 +45,22 @@ def say(text):
 
 
 def verifier(way):
-    done = subprocess.run(
-        [sys.executable, str(VERIFY), way], capture_output=True, text=True, check=False
-    )
+    """The verdicts by the compiler's suite, this system's under ""."""
+    request = output([sys.executable, str(HERE / "request.py"), way], "")
+    verify = ["/usr/bin/python3", "-I", str(HERE / "verify.py")]
+    found = {"": json.loads(output(verify, request))}
+    for root in sorted(OTHERS.iterdir()):
+        for name in ("proc", "sys", "payload"):
+            subprocess.run(["mount", "--rbind", f"/{name}", str(root / name)], check=True)
+        found[root.name] = json.loads(output(["chroot", str(root), *verify], request))
+    return found
+
+
+def output(command, stdin):
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
-        return {"error": done.stderr[-4000:]}
-    return json.loads(done.stdout)
+        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+    return done.stdout
 
 
 def bpf_objects():

@@ -1,30 +1,18 @@
-"""What this kernel's verifier says of every program, for one way of hooking: as JSON.
+"""What this kernel's verifier says of each program of a request, as this BCC compiles it.
 
-    verify.py WAY
+    verify.py < REQUEST
 
-A command of its own, for it needs BCC and with it LLVM's memory.
+JSON from request.py on standard input, JSON on standard output. Only the standard library and bcc,
+and syntax of Python 3.6: this runs on systems that are too old for the agent itself.
 """
-
-from __future__ import annotations
 
 import ctypes
 import json
 import os
 import re
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-import bcc
-
-from otelauto.app.compose import _kernel_settings
-from otelauto.config.load import load
-from otelauto.kernel import headers, source
-from otelauto.kernel.maps import possible_cpus
-from otelauto.kernel.programs import cflags, programs
-
-CONFIG = 'prometheus_export:\n  port: 9464\ndiscovery:\n  instrument:\n    - open_ports: "80"\n'
 LOG_BYTES = 1 << 24
 STATISTICS = 4  # BPF_LOG_STATS
 EVERYTHING = 2
@@ -36,21 +24,6 @@ WORDS = re.compile(
 )
 
 
-def compiled(way):
-    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
-        file.write(CONFIG)
-        file.flush()
-        settings = _kernel_settings(load(Path(file.name), environ={}).config, 1)
-    folder = source.bpf_folder()
-    found = headers.resolve("bundled", folder=folder)
-    text = source.expand("main.bpf.c", folder=folder, prelude=found.prelude).text
-    flags = cflags(settings, way, cpus=possible_cpus(), pid_namespace=None)
-    os.environ["BCC_KERNEL_SOURCE"] = str(found.kernel_source)
-    start = time.monotonic()
-    module = bcc.BPF(text=text, cflags=[*found.cflags, *flags])
-    return module, time.monotonic() - start
-
-
 def verified(code, level):
     """The errno, the verifier's words, and the seconds that it took."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -58,13 +31,16 @@ def verified(code, level):
     license_text = ctypes.create_string_buffer(b"GPL")
     log = ctypes.create_string_buffer(LOG_BYTES)
     fields = (
-        (RAW_TRACEPOINT, 4), (len(code) // 8, 4), (ctypes.addressof(instructions), 8),
-        (ctypes.addressof(license_text), 8), (level, 4), (LOG_BYTES - 1, 4),
+        (RAW_TRACEPOINT, 4),
+        (len(code) // 8, 4),
+        (ctypes.addressof(instructions), 8),
+        (ctypes.addressof(license_text), 8),
+        (level, 4),
+        (LOG_BYTES - 1, 4),
         (ctypes.addressof(log), 8),
-    )  # fmt: skip
-    attributes = b"".join(value.to_bytes(size, "little") for value, size in fields).ljust(
-        128, b"\0"
     )
+    attributes = b"".join(value.to_bytes(size, "little") for value, size in fields)
+    attributes = attributes.ljust(128, b"\0")
     start = time.monotonic()
     fd = libc.syscall(SYS_BPF, PROG_LOAD, ctypes.c_char_p(attributes), 128)
     seconds = time.monotonic() - start
@@ -74,26 +50,42 @@ def verified(code, level):
     return number, log.value.decode(errors="replace"), seconds
 
 
+def compiler():
+    """Of the library that this process has mapped."""
+    with open("/proc/self/maps") as maps:  # noqa: PTH123 - as short as can be
+        found = re.search(r"/libLLVM[-.]?(?:so\.)?(\d+)", maps.read())
+    return "LLVM " + found.group(1) if found else "LLVM"
+
+
 def judged(code):
     number, log, seconds = verified(code, STATISTICS)
     found = WORDS.search(log)
     verdict = {"errno": number, "bytes": len(code), "seconds": round(seconds, 3)}
     if found:
         names = ("instructions", "states_per_instruction", "states", "peak_states")
-        verdict |= dict(zip(names, map(int, found.groups()), strict=True))
+        verdict.update(zip(names, map(int, found.groups())))  # noqa: B905 - Python 3.6
     if number:
         verdict["words"] = verified(code, EVERYTHING)[1][-4000:]
     return verdict
 
 
 def main():
-    way = sys.argv[1]
-    module, seconds = compiled(way)
-    answer = {
-        program.function: judged(module.dump_func(program.function.encode()))
-        for program in programs(way)
-    }
-    json.dump({"compile_seconds": round(seconds, 2), "programs": answer}, sys.stdout)
+    request = json.load(sys.stdin)
+    os.environ["BCC_KERNEL_SOURCE"] = request["headers"]
+    import bcc  # noqa: PLC0415 - reads the variable above
+
+    class Module(bcc.BPF):
+        def _trace_autoload(self):
+            """Nothing is attached by its name."""
+
+    start = time.monotonic()
+    module = Module(text=request["source"].encode(), cflags=request["cflags"])
+    seconds = time.monotonic() - start
+    programs = {name: judged(module.dump_func(name.encode())) for name in request["functions"]}
+    answer = {"compiler": compiler(), "compile_seconds": round(seconds, 2), "programs": programs}
+    json.dump(answer, sys.stdout)
+    sys.stdout.flush()
+    os._exit(0)  # BCC's clean-up takes time
 
 
 main()
