@@ -164,3 +164,12 @@ def test_afterwards_signals_and_descriptors_are_as_before():
         assert count == len(list(Path("/proc/self/fd").iterdir()))
     finally:
         signal.signal(signal.SIGHUP, earlier)
+
+
+def test_a_loop_inside_another_gives_it_its_signals_back(loop):
+    with Loop():
+        pass
+    loop.on_signal(signal.SIGTERM, loop.stop)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert ([loop._wake_read], [], []) == select.select([loop._wake_read], [], [], 0)
+    loop.run()
