@@ -93,7 +93,7 @@ struct connection {
 	u8 family;
 	u8 waiting;		// requests that wait: first and those in pipelines
 	u8 tls;
-	u8 _pad[4];
+	u32 sent;		// TCP: sequence number behind the last byte that was seen to be sent
 	u8 address[16];
 	u64 path;		// hash of the path before, and its route: connections repeat themselves
 	u32 route;

@@ -94,8 +94,11 @@ static __always_inline int on_state(void *ctx, u64 sk, u32 before, u32 now)
 	if (!c || !c->waiting)
 		return 0;
 	fault = fault_of_state(c, sk, before, now);
-	if (fault)
-		end_waiting(ctx, c, sk, fault);
+	if (!fault)
+		return 0;
+	if (sent_unseen(c, sk))
+		c->half[RESPONSE].phase = PHASE_LOST;
+	end_waiting(ctx, c, sk, fault);
 	return 0;
 }
 

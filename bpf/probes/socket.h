@@ -76,6 +76,27 @@ static __always_inline u64 inode_of(u64 sk)
 	return socket ? read_u64(socket + SIZEOF_socket + OFF_inode_i_ino) : 0;
 }
 
+// Where the next byte to be sent stands (TCP). It also moves with what no hook sees.
+static __always_inline u32 send_sequence(u64 sk)
+{
+#ifdef OFF_tcp_sock_write_seq
+	return read_u32(sk + OFF_tcp_sock_write_seq);
+#else
+	return 0;
+#endif
+}
+
+// Whether a response may have been sent that no hook has seen, such as by io_uring.
+static __always_inline u32 sent_unseen(const struct connection *c, u64 sk)
+{
+#ifdef OFF_tcp_sock_write_seq
+	return c->family != 1 && c->role == ROLE_SERVER && c->half[RESPONSE].phase == PHASE_START &&
+	       send_sequence(sk) != c->sent;
+#else
+	return 0;
+#endif
+}
+
 // Fills what stays the same over a connection's life. Returns 0 if it is no stream of a known family.
 static __always_inline u32 describe(struct connection *c, u64 sk, u32 service, u8 role)
 {
@@ -98,6 +119,7 @@ static __always_inline u32 describe(struct connection *c, u64 sk, u32 service, u
 	} else {
 		c->server_port = read_u16(sk + OFF_sock_common_skc_num);
 	}
+	c->sent = send_sequence(sk);
 	c->family = 4;
 	if (family == FAMILY_INET) {
 		*(u32 *)c->address = read_u32(sk + OFF_sock_common_skc_daddr);
@@ -281,6 +303,8 @@ static __always_inline int on_steps(void *ctx)
 	if (!s->op.begun) {
 		s->op.begun = 1;
 		s->op.fresh = 0;
+		if (c && s->op.direction == SENT)
+			c->sent += s->op.left;
 		if (!c && s->op.left)
 			c = open_connection(s, s->op.service);
 	}

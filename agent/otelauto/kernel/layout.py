@@ -46,6 +46,7 @@ _OFFSETS: Final = (
     ("sock", "sk_protocol"),
     ("sock", "sk_err"),
     ("unix_sock", "peer"),
+    ("tcp_sock", "write_seq"),
     ("sock_common", "skc_family"),
     ("sock_common", "skc_num"),
     ("sock_common", "skc_dport"),
@@ -84,6 +85,7 @@ _HEADERS: Final = (
     "net/net_namespace.h",
     "net/sock.h",
     "net/af_unix.h",
+    "linux/tcp.h",
 )
 #: Members that a kernel may lack; the programs do without them then, by #ifdef.
 _OPTIONAL: Final = frozenset(
@@ -92,6 +94,7 @@ _OPTIONAL: Final = frozenset(
         "OFF_sock_common_skc_v6_rcv_saddr",
         "OFF_task_struct_thread_pid",
         "OFF_unix_sock_peer",
+        "OFF_tcp_sock_write_seq",
     }
 )
 
