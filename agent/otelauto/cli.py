@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OtelautoError as error:
         sys.stderr.write(f"otelauto: {error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT  # before the agent was ready; nothing stays attached
     except BrokenPipeError:
         # Whoever read the output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

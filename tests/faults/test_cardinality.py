@@ -33,6 +33,7 @@ def settled(agent, number):
 
 
 @pytest.mark.parametrize("unmatched", ["heuristic", "path", "wildcard"])
+@pytest.mark.slow
 def test_a_hundred_thousand_paths_are_few_series_and_all_counted(
     unmatched, web, agent_on, loadgen
 ):

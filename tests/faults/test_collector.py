@@ -40,6 +40,7 @@ def warnings(agent):
     return [line for line in lines if line["level"] in {"warning", "error"}]
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_down_hangs_refuses_and_recovers_costs_no_count(
     web, supervisor, tmp_path, ports, loadgen
 ):

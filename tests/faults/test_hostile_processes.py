@@ -131,6 +131,7 @@ def test_crafted_executables_names_and_arguments_cost_nobody_his_metrics(
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_five_thousand_short_processes_leave_nothing(supervisor, tmp_path, ports, port, loadgen):
     """L2: everything is selected; each process ends at once; then the state is as it was."""
     runtimes.start_threaded(supervisor, port=port)

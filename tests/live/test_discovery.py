@@ -52,6 +52,7 @@ def settles(expected, look):
     return look()
 
 
+@pytest.mark.slow
 def test_a_server_that_starts_later_is_instrumented_within_moments_of_listening(
     supervisor, port, agent_on, loadgen
 ):
@@ -79,6 +80,7 @@ def test_a_server_that_starts_later_is_instrumented_within_moments_of_listening(
     assert max(delays) < SOON_SECONDS
 
 
+@pytest.mark.slow
 def test_a_service_that_restarts_goes_on_counting(supervisor, port, agent_on, loadgen):
     """F1: twenty restarts, with SIGTERM and SIGKILL; one series, one instance, no pid anywhere."""
     agent = agent_on(port)

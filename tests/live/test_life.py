@@ -221,6 +221,7 @@ def test_sigterm_in_the_middle_of_a_hanging_export_ends_in_five_seconds(
         assert time.monotonic() - begin < 5
 
 
+@pytest.mark.slow
 def test_a_killed_agent_leaves_nothing_and_the_next_one_starts(
     web, supervisor, tmp_path, ports, loadgen
 ):
@@ -303,10 +304,17 @@ def ended(pid):
         return True
 
 
-def test_an_end_while_the_loader_runs_leaves_no_loader(web, supervisor, tmp_path, ports):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)]
+)
+def test_an_end_while_the_loader_runs_leaves_no_loader(
+    number, code, web, supervisor, tmp_path, ports
+):
+    """At once, and without a traceback."""
     running, loader = starting(supervisor, tmp_path, selected(web.port), ports())
-    running.process.terminate()
-    assert running.process.wait(5) in {0, -signal.SIGTERM}
+    running.process.send_signal(number)
+    assert code == running.process.wait(5)
+    assert "Traceback" not in running.log_text()
     assert until(lambda: ended(loader), timeout_seconds=3)
 
 
@@ -342,6 +350,7 @@ def test_a_disabled_agent_attaches_nothing_and_lives_like_any_other(
     assert 0 == supervisor.stop(agent.running)
 
 
+@pytest.mark.slow
 def test_closed_output_streams_end_nothing(web, supervisor, tmp_path, ports, loadgen):
     """Whoever read the standard output and the log has gone; the page goes on."""
     page = ports()
