@@ -23,6 +23,8 @@ __all__ = ["LABELS", "Scene", "Since", "assert_seen", "losses"]
 #: What most cases tell exchanges apart by.
 LABELS = ("http_request_method", "http_route", "http_response_status_code", "error_type")
 _SETTLE_SECONDS = 0.1
+#: How far two clocks may be apart, of which one is read in the kernel and one by the program.
+EXACT_SECONDS = 0.002
 
 
 def _key(sample: Sample) -> tuple[str, frozenset[tuple[str, str]]]:
@@ -131,3 +133,11 @@ class Witness:
     def duration_seconds(self) -> float:
         """The sum over all exchanges, first byte to last."""
         return sum(record["last_ns"] - record["first_ns"] for record in self.records()) / 1e9
+
+    def assert_same_times(self, since: Since) -> None:
+        """The agent's durations are the origin's, as exactly as the origin can tell."""
+        records = self.records()
+        # It stamps its own clock right before or after the system call, unless it has to wait.
+        waited = sum(record["waited_ns"] for record in records) / 1e9
+        difference = since.duration_seconds() - self.duration_seconds()
+        assert abs(difference) < len(records) * EXACT_SECONDS + waited, f"waited {waited} s"

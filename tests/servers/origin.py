@@ -3,10 +3,11 @@
 Run as a program; standard library only. One JSON line per exchange goes to the access log::
 
     {"method": ..., "target": ..., "status": 200, "first_ns": ..., "last_ns": ...,
-     "request_bytes": ..., "response_bytes": ..., "fault": ""}
+     "request_bytes": ..., "response_bytes": ..., "fault": "", "waited_ns": 0}
 
 first_ns and last_ns are CLOCK_MONOTONIC at the return of the read that brought the request's first
 byte and of the write that took the response's last. Bytes are those of bodies, without framing.
+waited_ns is how long this process waited for a CPU meanwhile: by so much the moments may be late.
 
 Paths: /status/NNN  /bytes?n=  /slow?ms=  /chunked?n=&size=&ms=  /close-delimited?size=&ms=
 /early-hints  /continue?ms=  /upgrade  /204  /304  /head  /echo  /split?ms=  /iov  /events?n=&ms=
@@ -24,6 +25,7 @@ import os
 import socket
 import struct
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 MAX_HEAD = 1 << 20
+SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
 class ClosedError(Exception):
@@ -52,6 +55,8 @@ class Exchange:
     request_bytes: int = 0
     response_bytes: int = 0
     fault: str = ""
+    waited_ns: int = 0
+    waited_before_ns: int = 0
     close: bool = False
     body: bytes = b""
 
@@ -59,9 +64,22 @@ class Exchange:
     def path(self) -> str:
         return urlsplit(self.target).path
 
+    def done(self) -> None:
+        """The response's last byte, so far, is written."""
+        self.last_ns = time.monotonic_ns()
+        self.waited_ns = waited_ns() - self.waited_before_ns
+
     def number(self, name: str, default: int) -> int:
         values = parse_qs(urlsplit(self.target).query).get(name)
         return int(values[0]) if values else default
+
+
+def waited_ns() -> int:
+    """How long this thread has waited for a CPU; 0 where the kernel does not say."""
+    try:
+        return int(SCHEDSTAT.read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 @dataclass(slots=True)
@@ -71,8 +89,11 @@ class Connection:
     peek: bool = False
     buffer: bytearray = field(default_factory=bytearray)
     arrived_ns: int = 0
+    waited_ns: int = 0
 
     async def read(self) -> None:
+        if not self.buffer:
+            self.waited_ns = waited_ns()
         if self.peek:
             with contextlib.suppress(BlockingIOError):
                 self.sock.recv(65536, socket.MSG_PEEK)
@@ -85,7 +106,7 @@ class Connection:
 
     async def send(self, exchange: Exchange, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self.sock, data)
-        exchange.last_ns = time.monotonic_ns()
+        exchange.done()
 
     async def head(self) -> Exchange:
         while b"\r\n\r\n" not in self.buffer:
@@ -93,7 +114,7 @@ class Connection:
                 raise ClosedError
             await self.read()
         text, _, rest = bytes(self.buffer).partition(b"\r\n\r\n")
-        first = self.arrived_ns
+        first, waited = self.arrived_ns, self.waited_ns
         self.buffer = bytearray(rest)
         lines = text.decode("latin-1").split("\r\n")
         parts = lines[0].split(" ")
@@ -102,6 +123,7 @@ class Connection:
         fields = (line.partition(":") for line in lines[1:])
         headers = {name.strip().lower(): value.strip() for name, _, value in fields}
         exchange = Exchange(parts[0], parts[1], parts[2], headers, first)
+        exchange.waited_before_ns = waited
         connection = headers.get("connection", "").lower()
         exchange.close = "close" in connection or (
             parts[2] == "HTTP/1.0" and "keep-alive" not in connection
@@ -137,7 +159,7 @@ class Connection:
 
     def log(self, exchange: Exchange) -> None:
         names = ("method", "target", "status", "first_ns", "last_ns", "request_bytes")
-        names += ("response_bytes", "fault")
+        names += ("response_bytes", "fault", "waited_ns")
         record = {name: getattr(exchange, name) for name in names}
         self.access.write(json.dumps(record) + "\n")
         self.access.flush()
@@ -231,47 +253,30 @@ async def iov(connection: Connection, exchange: Exchange) -> None:
     data = head_of(exchange, 200, "Content-Length: 5") + b"hello"
     exchange.response_bytes = 5
     os.writev(connection.sock.fileno(), [data[:10], data[10:30], data[30:]])
-    exchange.last_ns = time.monotonic_ns()
-
-
-def file_of(size: int) -> int:
-    """Descriptor of a file of so many bytes, in memory."""
-    fd = os.memfd_create("body")
-    os.write(fd, b"f" * size)
-    return fd
+    exchange.done()
 
 
 async def send_file(connection: Connection, exchange: Exchange) -> None:
     """The head by a write, the body by sendfile(2)."""
     size = exchange.number("size", 5000)
-    fd = file_of(size)
-    try:
-        await connection.send(exchange, head_of(exchange, 200, f"Content-Length: {size}"))
-        while exchange.response_bytes < size:
-            left = size - exchange.response_bytes
-            try:
-                exchange.response_bytes += os.sendfile(
-                    connection.sock.fileno(), fd, exchange.response_bytes, left
-                )
-            except BlockingIOError:
-                await asyncio.sleep(0.001)
-        exchange.last_ns = time.monotonic_ns()
-    finally:
-        os.close(fd)
+    await connection.send(exchange, head_of(exchange, 200, f"Content-Length: {size}"))
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        await asyncio.get_running_loop().sock_sendfile(connection.sock, file, fallback=False)
+    exchange.response_bytes = size
+    exchange.done()
 
 
 async def splice(connection: Connection, exchange: Exchange) -> None:
     """The head by a write, the body, of at most a pipe's size, by splice(2)."""
     size = exchange.number("size", 5000)
-    fd, (out, into) = file_of(size), os.pipe()
-    try:
-        await connection.send(exchange, head_of(exchange, 200, f"Content-Length: {size}"))
-        os.splice(fd, into, size, 0)
-        exchange.response_bytes = os.splice(out, connection.sock.fileno(), size)
-        exchange.last_ns = time.monotonic_ns()
-    finally:
-        for each in (fd, out, into):
-            os.close(each)
+    await connection.send(exchange, head_of(exchange, 200, f"Content-Length: {size}"))
+    out, into = os.pipe()
+    os.write(into, b"s" * size)
+    exchange.response_bytes = os.splice(out, connection.sock.fileno(), size)
+    exchange.done()
+    os.close(out)
+    os.close(into)
 
 
 async def reset(connection: Connection, exchange: Exchange) -> None:
