@@ -106,7 +106,7 @@ def test_it_needs_what_the_family_calls_it(built):
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     stated = {line for line in text.splitlines() if not line.startswith("rpmlib(")}
     python = "(python3 >= 3.10 or python3.12 or python3.11)"
-    assert {python, "python3-bcc", "shadow-utils"} == stated
+    assert {python, "python3-bcc", "shadow-utils", "util-linux"} == stated
 
 
 def test_an_old_python_hands_over_to_a_newer_one(machine, built):
