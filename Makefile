@@ -10,6 +10,8 @@ SHELL := /bin/bash
 # The agent runs on this Python (3.10 or later); the loader always on the distribution's.
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
+ANSIBLE_BIN := .venv-ansible/bin
+SCENARIOS ?= default
 STAMPS := .venv/.stamps
 
 RUN_PACKAGES := python3-bpfcc python3-venv
@@ -27,7 +29,7 @@ SECONDS_SHOWN ?= 10
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup setup-test demo test package repo test-packages lint format generate check-generated bench vm clean
+.PHONY: help setup setup-test demo test package repo test-packages setup-ansible lint-ansible molecule lint format generate check-generated bench vm clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,7 +41,7 @@ setup-test: $(STAMPS)/setup-test ## Install the servers and tools that the tests
 demo: $(STAMPS)/demo ## Show it: a live table of a small application, or of PORT=n on this host
 	@$(BIN)/python -m tests.demo.demo --seconds $(SECONDS_SHOWN) $(if $(PORT),--port $(PORT))
 
-test: $(STAMPS)/setup $(STAMPS)/setup-test $(STAMPS)/setup-test-packages ## Run all tests (those with eBPF need root)
+test: $(STAMPS)/setup $(STAMPS)/setup-test $(STAMPS)/setup-ansible $(STAMPS)/setup-test-packages ## Run all tests (those with eBPF need root)
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 package: $(STAMPS)/setup ## Build dist/: .deb, .rpm, checksums and bills of materials
@@ -51,6 +53,18 @@ repo: $(STAMPS)/setup $(STAMPS)/repo ## Make dist/repository of dist/: apt and y
 
 test-packages: $(STAMPS)/setup $(STAMPS)/setup-test-packages ## Run the tests of the packages alone (root; hosts are booted)
 	@$(BIN)/pytest tests/packages $(PYTEST_ARGS)
+
+setup-ansible: $(STAMPS)/setup-ansible ## Prepare .venv-ansible: Ansible, its linters and molecule
+
+lint-ansible: $(STAMPS)/setup-ansible ## Check the collection (ansible-lint, profile production; yamllint)
+	@cd ansible && PATH="$(CURDIR)/$(ANSIBLE_BIN):$$PATH" ansible-lint --config-file .ansible-lint --quiet
+	@cd ansible && ../$(ANSIBLE_BIN)/yamllint --strict --config-file .yamllint.yml .
+	@$(BIN)/python ansible/tools/generate.py --check
+
+# Hosts are booted (systemd-nspawn, root); the package of the agent is the one that was built.
+molecule: $(STAMPS)/setup $(STAMPS)/setup-ansible $(STAMPS)/setup-test-packages ## Run the scenarios of the collection on real hosts (root)
+	@ls dist/otelauto_*_amd64.deb >/dev/null 2>&1 || $(MAKE) package
+	@for scenario in $(SCENARIOS); do PATH="$(CURDIR)/$(ANSIBLE_BIN):$$PATH" molecule test -s $$scenario; done
 
 lint: $(STAMPS)/setup $(STAMPS)/setup-test ## Check style, types, the C contract and the sources' manners
 	@$(BIN)/ruff check .
@@ -67,9 +81,11 @@ format: $(STAMPS)/setup ## Put the sources into the one format
 
 generate: $(STAMPS)/setup ## Write the generated files again
 	@$(BIN)/python packaging/tools/generate.py
+	@$(BIN)/python ansible/tools/generate.py
 
 check-generated: $(STAMPS)/setup ## Fail if a generated file differs from what its source gives
 	@$(BIN)/python packaging/tools/generate.py --check
+	@$(BIN)/python ansible/tools/generate.py --check
 
 bench: $(STAMPS)/setup $(STAMPS)/setup-test ## Measure the cost and the exactness (root; about 4 minutes)
 	@$(BIN)/python -m tests.bench.bench $(BENCH_ARGS)
@@ -78,7 +94,7 @@ vm: $(STAMPS)/setup $(STAMPS)/setup-vm ## Prove it on the kernels 5.10, 6.1 and 
 	@OTELAUTO_REQUIRE=vm $(BIN)/pytest tests/vm $(PYTEST_ARGS)
 
 clean: ## Remove all that was built here, .venv too
-	rm -rf .venv build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-ansible build dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMPS)/setup: pyproject.toml packaging/tools/apt-install
@@ -87,6 +103,12 @@ $(STAMPS)/setup: pyproject.toml packaging/tools/apt-install
 	v >= (3, 10) or sys.exit(f"otelauto needs Python 3.10 or later; {sys.executable} is {v.major}.{v.minor} (make setup PYTHON=...)")'
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/setup-ansible: ansible/tools/requirements.txt $(STAMPS)/setup
+	@[ -x $(ANSIBLE_BIN)/pip ] || $(PYTHON) -m venv .venv-ansible
+	@$(ANSIBLE_BIN)/pip install --quiet --disable-pip-version-check --no-input \
+		--requirement ansible/tools/requirements.txt
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/setup-test: packaging/tools/apt-install Makefile

@@ -11,6 +11,7 @@ import yaml
 from ansible_collections.otelauto.fleet.plugins.plugin_utils.environment import environment_text
 from ansible_collections.otelauto.fleet.plugins.plugin_utils.river.parser import parse
 from ansible_collections.otelauto.fleet.plugins.plugin_utils.river.read import read
+from ansible_collections.otelauto.fleet.plugins.plugin_utils.schema import problems
 
 _SPEC = importlib.util.spec_from_file_location("fleet_play", Path(__file__).with_name("play.py"))
 play = importlib.util.module_from_spec(_SPEC)
@@ -47,7 +48,6 @@ def rendering(folder):
                 written("_grafana_agent_river", "river"),
                 written("_grafana_agent_secrets_text", "env"),
                 written("_instrumenter_text", "yml"),
-                written("_instrumenter_problems | to_json", "problems"),
             ],
         }
     ]
@@ -112,9 +112,10 @@ def test_null_removes_what_a_layer_below_says(rendered):
 
 
 def test_every_host_is_valid_by_the_schema(rendered):
-    found = {path.name: json.loads(path.read_text()) for path in rendered.glob("*.problems")}
-    assert 4 == len(found)
-    assert {} == {name: problems for name, problems in found.items() if problems}
+    schema = json.loads((play.ROOT / "docs" / "otelauto.schema.json").read_text())
+    hosts = [path.name.partition(".")[0] for path in rendered.glob("*.yml")]
+    found = {host: problems(config(rendered, host), schema) for host in hosts if host != "play"}
+    assert {"web1": [], "web2": [], "api1": [], "batch1": []} == found
 
 
 def test_the_pipeline_is_layered_too(rendered):
@@ -165,9 +166,21 @@ def test_a_hostile_variable_reaches_the_files_as_data(tmp_path):
     assert environment_text({"MARK": HOSTILE}, note) == (tmp_path / "h1.env").read_text()
 
 
+GOOD = {
+    "grafana_agent_environment": dict.fromkeys(
+        ["MIMIR_ENDPOINT", "MIMIR_USER", "TEMPO_ENDPOINT", "TEMPO_USER", "GRAFANA_API_KEY"], "x"
+    ),
+    "instrumenter_config": {"ebpf": {"open_port": 80}},
+}
+
 REFUSED = {
     "a line break in the environment": (
-        {"grafana_agent_environment": {"MARK": "s3cret\nEVIL=1"}},
+        {
+            "grafana_agent_environment": {
+                **GOOD["grafana_agent_environment"],
+                "MARK": "s3cret\nEVIL=1",
+            }
+        },
         "the variable MARK holds a line break",
     ),
     "a misspelt variable": (
@@ -207,11 +220,21 @@ REFUSED = {
         "'12345' is not an address",
     ),
 }
-GOOD = {
-    "grafana_agent_environment": dict.fromkeys(
-        ["MIMIR_ENDPOINT", "MIMIR_USER", "TEMPO_ENDPOINT", "TEMPO_USER", "GRAFANA_API_KEY"], "x"
-    ),
-    "instrumenter_config": {"ebpf": {"open_port": 80}},
+
+
+#: Facts of a host, so that this machine's own do not matter.
+FACTS = {
+    "ansible.builtin.set_fact": {
+        "distribution": "Debian",
+        "distribution_version": "12.9",
+        "distribution_major_version": "12",
+        "os_family": "Debian",
+        "pkg_mgr": "apt",
+        "service_mgr": "systemd",
+        "kernel": "6.1.0-30-amd64",
+        "architecture": "x86_64",
+        "cacheable": True,
+    }
 }
 
 
@@ -235,7 +258,7 @@ def test_a_mistake_is_told_before_any_host_is_touched(tmp_path, extra, message):
             "hosts": "all",
             "connection": "local",
             "gather_facts": False,
-            "tasks": [checking("grafana_agent"), checking("instrumenter")],
+            "tasks": [FACTS, checking("grafana_agent"), checking("instrumenter")],
         }
     ]
     done = play.run_play(plays, inventory, tmp_path, extra={**GOOD, **extra}, arguments=["-vv"])
