@@ -199,16 +199,16 @@ def _no_cycle(needs: dict[str, set[str]]) -> None:
     done: set[str] = set()
     for start, first in needs.items():
         path = [start]
-        todo = [(start, iter(sorted(first)))]
-        while todo:
-            rest = todo[-1][1]
+        pending = [(start, iter(sorted(first)))]
+        while pending:
+            rest = pending[-1][1]
             following = next(rest, None)
             if following is None:
-                todo.pop()
+                pending.pop()
                 done.add(path.pop())
             elif following in path:
                 circle = " -> ".join([*path[path.index(following) :], following])
                 raise MeaningError(f"a cycle: {circle}", 0)
             elif following and following not in done:
                 path.append(following)
-                todo.append((following, iter(sorted(needs.get(following, ())))))
+                pending.append((following, iter(sorted(needs.get(following, ())))))
