@@ -96,7 +96,8 @@ static __always_inline int on_state(void *ctx, u64 sk, u32 before, u32 now)
 	fault = fault_of_state(c, sk, before, now);
 	if (!fault)
 		return 0;
-	if (sent_unseen(c, sk))
+	// A reset may come in the middle of an operation, before its bytes are seen.
+	if (now != TCP_CLOSE && sent_unseen(c, sk))
 		c->half[RESPONSE].phase = PHASE_LOST;
 	end_waiting(ctx, c, sk, fault);
 	return 0;
