@@ -99,9 +99,8 @@ def copyright_text(wheels: Iterable[Wheel], *, own: bool) -> str:
     for wheel in wheels:
         about = wheel.metadata()
         lines = [f"{wheel.name} {wheel.version}", f" Licence: {licence(wheel)}"]
-        author = about.get("Author") or about.get("Author-email")
-        if author:
-            lines.append(f" Copyright: {author}")
+        author = about.get("Author") or about.get("Author-email") or f"the authors of {wheel.name}"
+        lines.append(f" Copyright: {author}")
         if about.get("Home-page"):
             lines.append(f" Source: {about['Home-page']}")
         for name, text in wheel.licences().items():

@@ -52,7 +52,7 @@ def image(suite: str) -> Path:
     Raises:
         ImageError: mmdebstrap failed; says its last lines.
     """
-    recipe = repr((suite, _PACKAGES, _OPTIONS, _MASKED, 2))
+    recipe = repr((suite, _PACKAGES, _OPTIONS, _MASKED, 3))
     name = f"{suite}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(base, "otelauto", "images")
@@ -116,6 +116,8 @@ def _configure(root: Path) -> None:
     for unit in _MASKED:
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
+    # A host lives for a minute: nothing of it needs to survive a loss of power.
+    (root / "etc/dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n")
     journal = root / "etc/systemd/journald.conf.d"
     journal.mkdir(parents=True, exist_ok=True)
     (journal / "volatile.conf").write_text("[Journal]\nStorage=volatile\nRateLimitBurst=0\n")
