@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -248,11 +249,13 @@ def checking(role):
     }
 
 
-@pytest.mark.parametrize(("extra", "message"), REFUSED.values(), ids=REFUSED)
-def test_a_mistake_is_told_before_any_host_is_touched(tmp_path, extra, message):
-    """By name, without the secret, and by the controller alone."""
-    inventory = tmp_path / "hosts"
-    inventory.write_text("h1\n")
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What each host was told, of which each has one of the mistakes; and the whole output."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    hosts = {f"h{number}": {**GOOD, **extra} for number, (extra, _) in enumerate(REFUSED.values())}
+    inventory = folder / "hosts.yml"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}))
     plays = [
         {
             "hosts": "all",
@@ -261,8 +264,22 @@ def test_a_mistake_is_told_before_any_host_is_touched(tmp_path, extra, message):
             "tasks": [FACTS, checking("grafana_agent"), checking("instrumenter")],
         }
     ]
-    done = play.run_play(plays, inventory, tmp_path, extra={**GOOD, **extra}, arguments=["-vv"])
+    done = play.run_play(plays, inventory, folder, arguments=["-vv"])
     assert 2 == done.returncode, done.stdout[-2000:]
-    told = " ".join((done.stdout + done.stderr).split())
-    assert message in told.replace("\\n", " ").replace("  ", " ")
-    assert "s3cret" not in told.replace(json.dumps(extra), "")
+    failed = re.findall(r"^(?:fatal|failed): \[(h\d+)\].*? => (\{.*)$", done.stdout, re.MULTILINE)
+    messages = {host: " ".join(json.loads(result)["msg"].split()) for host, result in failed}
+    return messages, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(number, message) for number, (_, message) in enumerate(REFUSED.values())],
+    ids=REFUSED,
+)
+def test_a_mistake_is_told_before_any_host_is_touched(told, number, message):
+    """By name, and by the controller alone."""
+    assert message in told[0][f"h{number}"]
+
+
+def test_a_mistake_is_told_without_the_secret(told):
+    assert "s3cret" not in told[1]
