@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 - a program of the repository, not a package
+
 """Writes every generated file from its one source; with --check only tells which are stale.
 
     .venv/bin/python packaging/tools/generate.py [--check]
