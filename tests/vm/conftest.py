@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROOTS = {"bookworm": "bookworm", "bullseye": "bookworm", "trixie": "trixie"}
 #: Those whose BCC compiles for it as well.
 OTHERS = {"bullseye": ("bullseye",)}
-RUN_SECONDS = 1500
+RUN_SECONDS = 3000
 FINDINGS = pytest.StashKey[dict[str, "Findings"]]()
 
 

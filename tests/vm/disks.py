@@ -103,5 +103,10 @@ def payload_disk(suite: str, disk: Path) -> None:
     called(["gcc", "-O2", "-static", "-o", str(tree / "loadgen"), str(loadgen)])
     shutil.copy(ROOT / "tests/vm/guest/init", tree / "init")
     (tree / "init").chmod(0o755)
+    # Where tests find the agent in a checkout.
+    (tree / ".venv/bin").mkdir(parents=True)
+    agent = tree / ".venv/bin/otelauto"
+    agent.write_text('#!/bin/sh\nexec /usr/bin/python3 -m otelauto "$@"\n')
+    agent.chmod(0o755)
     _make_disk(tree, disk, size="400M")
     shutil.rmtree(tree)

@@ -14,7 +14,10 @@ HOOKED = [(suite, way) for suite, ways in KERNELS for way in ways]
 #: Half of what the kernel allows (BPF_COMPLEXITY_LIMIT_INSNS): other compilers give other code.
 MOST_INSTRUCTIONS = 500_000
 
-pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(1800)]
+#: At least so many live tests must have run, and not been skipped.
+LIVE_TESTS = 80
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.mark.parametrize(("suite", "ways"), KERNELS, ids=[suite for suite, _ in KERNELS])
@@ -61,3 +64,12 @@ def test_nothing_is_left_in_the_kernel_after_an_end_of_any_kind(findings, suite,
     nothing = {"prog": [], "map": [], "link": []}
     assert (0, nothing) == (found["exit_code"], found["left"])
     assert nothing == found["left_by_kill"]
+
+
+@pytest.mark.parametrize(("suite", "way"), HOOKED)
+def test_odd_http_is_followed_as_on_every_kernel(findings, suite, way):
+    """The live tests of HTTP/1, which hold on this machine's own kernel."""
+    found = findings(suite).report["live"][way]
+    assert "" == found.get("error", "")
+    assert {} == found["failed"]
+    assert found["passed"] >= LIVE_TESTS

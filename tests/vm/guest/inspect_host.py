@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from tests.live.leftovers import _bpf_ids
 from tests.load.generator import Load, Target, run_exact
@@ -28,7 +29,9 @@ LOADGEN = Path("/payload/loadgen")
 HERE = Path(__file__).parent
 #: Roots of other systems, whose BCC is to compile as well.
 OTHERS = Path("/others")
-COMMAND = ("/usr/bin/python3", "-m", "otelauto", "-config", "{config}")
+#: Live tests that need neither a compiler nor exact times: the kernel's side of HTTP/1.
+LIVE_TESTS = ("cases", "pipelines", "clients", "places", "unseen")
+LIVE_SECONDS = 900
 TARGETS = (
     Target("/ok"), Target("/ok", method="POST"), Target("/missing", 404), Target("/error", 500),
     Target("/empty", 204), Target("/files/100k"), Target("/ok", method="HEAD"),
@@ -97,7 +100,7 @@ def exchange(way, folder):
             f"routes:\n  patterns: {patterns}\nebpf:\n  hook: {way}\n"
         )
         agent = start_agent(
-            supervisor, folder, config, metrics_port=metrics_port, command=COMMAND,
+            supervisor, folder, config, metrics_port=metrics_port,
             timeout_seconds=PATIENCE_SECONDS,
         )  # fmt: skip
         say(f"{way}: ready after {agent.ready_seconds:.1f} s")
@@ -126,7 +129,7 @@ def exchange(way, folder):
 def restarted(way, supervisor, folder, config, before):
     """Started again, from what the first start has kept, and killed."""
     agent = start_agent(
-        supervisor, folder, config, metrics_port=free_port(), command=COMMAND,
+        supervisor, folder, config, metrics_port=free_port(),
         timeout_seconds=PATIENCE_SECONDS,
     )  # fmt: skip
     say(f"{way}: ready again after {agent.ready_seconds:.1f} s")
@@ -136,6 +139,40 @@ def restarted(way, supervisor, folder, config, before):
         "ready_again_seconds": round(agent.ready_seconds, 2),
         "left_by_kill": settled_objects(before),
     }
+
+
+def live_tests(way, results):
+    """The outcomes of live tests with one way of hooking, by pytest's own report."""
+    page = results / f"live-{way}.xml"
+    files = [f"tests/live/test_http1_{name}.py" for name in LIVE_TESTS]
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "pytest",
+            "-v",
+            "--tb=short",
+            "-k",
+            way,
+            "-p",
+            "tests.vm.guest.patience",
+        ),
+        *("-p", "no:cacheprovider", "-o", f"timeout={LIVE_SECONDS}", f"--junitxml={page}"),
+    ]
+    # Shown on the console, too: this is what takes long.
+    subprocess.run([*command, *files], cwd="/payload", check=False)
+    found = {"passed": 0, "failed": {}, "skipped": {}}
+    for case in ET.parse(page).getroot().iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        bad = [element for kind in ("failure", "error") for element in case.iter(kind)]
+        skipped = case.find("skipped")
+        if bad:
+            found["failed"][name] = (bad[0].text or "")[-3000:]
+        elif skipped is not None:
+            found["skipped"][name] = skipped.get("message")
+        else:
+            found["passed"] += 1
+    return found
 
 
 def attempt(what, *arguments):
@@ -157,6 +194,7 @@ def inspect(results):
         "ways": [way for way in WAYS if possible[way]],
         "verifier": {},
         "agent": {},
+        "live": {},
     }
     for way in report["ways"]:
         say(f"{way}: verifying")
@@ -164,6 +202,8 @@ def inspect(results):
         folder = Path("/tmp", way)
         folder.mkdir()
         report["agent"][way] = attempt(exchange, way, folder)
+        say(f"{way}: live tests")
+        report["live"][way] = attempt(live_tests, way, results)
         for path in folder.glob("*.txt"):
             (results / path.name).write_bytes(path.read_bytes())
     return report
