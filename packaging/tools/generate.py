@@ -1,4 +1,3 @@
-
 """Writes every generated file from its one source; with --check only tells which are stale.
 
     .venv/bin/python packaging/tools/generate.py [--check]
