@@ -11,7 +11,7 @@ SHELL := /bin/bash
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 ANSIBLE_BIN := .venv-ansible/bin
-SCENARIOS ?= default
+SCENARIOS ?= default upgrade uninstall
 STAMPS := .venv/.stamps
 
 RUN_PACKAGES := python3-bpfcc python3-venv
@@ -57,7 +57,7 @@ test-packages: $(STAMPS)/setup $(STAMPS)/setup-test-packages ## Run the tests of
 setup-ansible: $(STAMPS)/setup-ansible ## Prepare .venv-ansible: Ansible, its linters and molecule
 
 lint-ansible: $(STAMPS)/setup-ansible ## Check the collection (ansible-lint, profile production; yamllint)
-	@cd ansible && PATH="$(CURDIR)/$(ANSIBLE_BIN):$$PATH" ansible-lint --config-file .ansible-lint --quiet
+	@cd ansible && PATH="$(CURDIR)/$(ANSIBLE_BIN):$$PATH" ansible-lint --config-file .ansible-lint -q
 	@cd ansible && ../$(ANSIBLE_BIN)/yamllint --strict --config-file .yamllint.yml .
 	@$(BIN)/python ansible/tools/generate.py --check
 
