@@ -55,7 +55,7 @@ int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 regs = ctx->args[0];
 	struct user_call call;
-	u64 nr, sk;
+	u64 nr, sk, result;
 	u32 fd, service;
 	u8 direction;
 
@@ -73,8 +73,12 @@ int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 		return on_compat(regs, nr);
 	else
 		return 0;
+	// Read once: for several places LLVM 11 keeps the address ctx + 8, through which the verifier lets
+	// nobody read.
+	result = ctx->args[1];
+	OPAQUE(result);
 	service = service_of(current_process());
-	if ((!service && (direction == SENT || ctx->args[1])) || is_in_vain(ctx->args[1]))
+	if ((!service && (direction == SENT || result)) || is_in_vain(result))
 		return 0;
 	READ_CALL(&call, regs, reg_at);
 	if (call.compat)
@@ -82,7 +86,7 @@ int sys_exit(struct bpf_raw_tracepoint_args *ctx)
 	fd = nr == NR_splice ? call.args[2] : call.args[0];
 	sk = socket_of(fd);
 	if (service)
-		return on_operation(ctx, service, sk, ctx->args[1], direction, &call);
+		return on_operation(ctx, service, sk, result, direction, &call);
 	if (sk)
 		on_stream_end(ctx, sk, 0);
 	return 0;
