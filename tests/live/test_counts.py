@@ -209,4 +209,9 @@ def test_counts_equal_the_servers_log_under_wrk(connections, pipeline, need, hos
     for hook in HOOKS:
         count = functools.partial(of_port, since[hook], DURATIONS, port=port)
         until(lambda ask=count: sum(ask().values()) >= served, timeout_seconds=3)
-        assert {("200",): served} == count("http_response_status_code")
+        found = count("http_response_status_code")
+        # nginx logs the status of a response whose client has hung up; of those only, a reset
+        # may have ended the exchange before the response was seen.
+        hung_up = found.pop(("",), 0)
+        assert 0 <= hung_up <= served - result.requests
+        assert {("200",): served - hung_up} == found
