@@ -121,5 +121,5 @@ def test_packages_that_are_there_are_not_installed_again():
 
 def test_ci_requires_live_tests_and_ends_with_the_tests():
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line]
-    assert "make test" == lines[-1]
+    assert lines[-1].startswith("make test")
     assert any("OTELAUTO_REQUIRE:-live" in line for line in lines)
