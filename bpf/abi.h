@@ -111,7 +111,7 @@ enum count {
 	COUNT_TLS_CONNECTION = 14,	// connections of targets that speak TLS and cannot be read
 	COUNT_HTTP2_CONNECTION = 15,	// connections of targets that speak HTTP/2 and are not read yet
 	COUNT_TUNNEL = 16,		// connections that left HTTP by 101 or CONNECT
-	COUNT_SCRATCH_LOST = 17,	// operations whose working memory was taken over half-way
+	// 17 was a count that nothing ever raised: never reused
 	COUNT_MAX = 32,
 };
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-ABI_SHA256: Final = "236e6c21e567c58f961170ecacc5599d0d3e56f3856cac27fb6546dd3bfdb643"
+ABI_SHA256: Final = "b2e32e90634e5efaa3b1f7bc8ac1caf7ffe4f0387cde013f657d69ce9b2ca7b1"
 
 PATH_BYTES: Final = 256
 DURATION_BUCKETS: Final = 24
@@ -109,7 +109,6 @@ class Count(IntEnum):
     TLS_CONNECTION = 14
     HTTP2_CONNECTION = 15
     TUNNEL = 16
-    SCRATCH_LOST = 17
     MAX = 32
 
 
@@ -168,7 +167,6 @@ COUNT_HELP: Final = {
     Count.TLS_CONNECTION: "connections of targets that speak TLS and cannot be read",
     Count.HTTP2_CONNECTION: "connections of targets that speak HTTP/2 and are not read yet",
     Count.TUNNEL: "connections that left HTTP by 101 or CONNECT",
-    Count.SCRATCH_LOST: "operations whose working memory was taken over half-way",
 }
 
 #: Keys and values that are plain numbers, and the key of the kernel's map methods.

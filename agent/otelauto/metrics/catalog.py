@@ -245,12 +245,6 @@ KERNEL_COUNTS: tuple[KernelCount, ...] = (
         (("otelauto.protocol", "tunnel"),),
         "Connections that left HTTP by 101 or CONNECT.",
     ),
-    KernelCount(
-        "COUNT_SCRATCH_LOST",
-        LOSSES,
-        (("otelauto.cause", "scratch_lost"),),
-        "Operations whose working memory was taken over half-way.",
-    ),
 )
 
 # --- how the agent watches, and what that costs --------------------------------------------------
