@@ -35,8 +35,6 @@ struct user_call {
 #define NR_splice 275
 #define NR_preadv2 327
 #define NR_pwritev2 328
-#define NR_recvmmsg 299
-#define NR_sendmmsg 307
 #elif defined(__TARGET_ARCH_arm64)
 #define NR_read 63
 #define NR_write 64
@@ -48,8 +46,6 @@ struct user_call {
 #define NR_recvfrom 207
 #define NR_sendmsg 211
 #define NR_recvmsg 212
-#define NR_recvmmsg 243
-#define NR_sendmmsg 269
 #define NR_preadv2 286
 #define NR_pwritev2 287
 #endif

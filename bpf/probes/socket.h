@@ -20,7 +20,6 @@
 
 // Bytes of struct msghdr (64 bit).
 #define MSGHDR_IOV 16
-#define MSGHDR_IOVLEN 24
 
 static __always_inline struct scratch *working_memory(void)
 {
