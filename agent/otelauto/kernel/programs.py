@@ -59,7 +59,6 @@ MAPS: Final[tuple[str, ...]] = (
     "counts",
     "events",
     "jumps",
-    "connections",
     "unix_sockets",
 )
 
