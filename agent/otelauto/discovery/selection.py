@@ -15,7 +15,7 @@ from posixpath import basename
 from typing import TYPE_CHECKING
 
 from otelauto.discovery.globs import Glob
-from otelauto.discovery.selectors import DEFAULT_EXCLUDE, Check, Match
+from otelauto.discovery.selectors import Check, Match
 from otelauto.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Selection:
     Args:
         instrument: the entries of discovery.instrument.
         exclude: the entries of discovery.exclude_instrument.
-        default_exclude: what is excluded unless the configuration says otherwise.
+        default_exclude: the entries of discovery.default_exclude_instrument.
         exports: the signals to export where no entry says which.
         namespace: service.namespace where neither an entry nor the process says which.
 
@@ -60,7 +60,7 @@ class Selection:
         instrument: Sequence[Selector],
         exclude: Sequence[Selector] = (),
         *,
-        default_exclude: Sequence[Selector] = DEFAULT_EXCLUDE,
+        default_exclude: Sequence[Selector],
         exports: Exports = frozenset({"metrics", "traces"}),
         namespace: str = "",
     ) -> None:

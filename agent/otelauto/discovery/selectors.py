@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from otelauto.model import Exports
 
-__all__ = ["DEFAULT_EXCLUDE", "Check", "Match", "Selector"]
+__all__ = ["Check", "Match", "Selector"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,6 @@ class Selector:
     exports: Exports | None = None
     routes: Any = None
     label: str = ""
-
-
-#: Telemetry agents, which would report their own exports for ever.
-DEFAULT_EXCLUDE = (
-    Selector(
-        exe_path=(
-            "*/{otelauto,alloy,beyla,obi,ebpf-instrument}",
-            "*/{grafana-agent,grafana-agent-flow,agent-linux-*,alloy-linux-*}",
-            "*/otelcol*",
-        )
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,47 @@ def test_quick_selector_names_what_it_selects(fake):
     assert (found.name, found.routes, names) == ("quick", None, "ebpf")
 
 
-def test_telemetry_agents_are_excluded_by_default(fake):
-    fake.add(42, "/usr/bin/alloy")
+@pytest.mark.parametrize(
+    ("exe", "cmdline"),
+    [
+        ("/usr/bin/grafana-agent", []),
+        ("/usr/bin/grafana-agent-flow", []),
+        ("/usr/bin/alloy", []),
+        ("/usr/bin/otelcol", []),
+        ("/usr/bin/otelcol-contrib", []),
+        ("/usr/local/bin/beyla", []),
+        ("/obi", []),
+    ],
+)
+def test_telemetry_agents_are_excluded_by_default(fake, exe, cmdline):
+    fake.add(42, exe, cmdline=cmdline, ports=[80])
     assert match(fake, 42, "ebpf: {system_wide: true}") == (
         None,
         "discovery.default_exclude_instrument[0]",
     )
+
+
+@pytest.mark.parametrize(
+    "cmdline",
+    [["python3", "/usr/bin/otelauto", "-config", "x"], ["python3", "-m", "otelauto"]],
+)
+def test_the_agent_is_excluded_whatever_runs_it(fake, cmdline):
+    fake.add(42, "/usr/bin/python3.11", cmdline=cmdline, ports=[80])
+    assert match(fake, 42, "ebpf: {system_wide: true}") == (None, "otelauto itself")
+
+
+@pytest.mark.parametrize(
+    ("exe", "cmdline"),
+    [
+        ("/usr/bin/node", ["node", "/srv/app.js", "--config", "/etc/otelauto"]),
+        ("/srv/alloy/server", []),
+        ("/usr/bin/globi", []),
+        ("/usr/bin/python3.11", ["python3", "/srv/otelauto-portal"]),
+    ],
+)
+def test_programs_that_only_mention_an_agent_are_not_excluded(fake, exe, cmdline):
+    fake.add(42, exe, cmdline=cmdline)
+    assert match(fake, 42, "ebpf: {system_wide: true}")[0] is not None
 
 
 def test_namespace_of_the_agent_is_the_default_of_all(fake):

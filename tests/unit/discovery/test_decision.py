@@ -13,6 +13,7 @@ from otelauto.discovery.sockets import SocketTables
 HOST = Host("web1", "machine")
 OWN = 500
 EVERY = (Selector(every_process=True),)
+AGENTS = (Selector(exe_path=("*/alloy",)),)
 
 
 @pytest.fixture
@@ -21,7 +22,8 @@ def fake(tmp_path):
 
 
 def decider(fake, *selectors, exclude=()):
-    return Decider(Selection(selectors, exclude), proc=fake.path, host=HOST, own_pid=OWN)
+    selection = Selection(selectors, exclude, default_exclude=AGENTS)
+    return Decider(selection, proc=fake.path, host=HOST, own_pid=OWN)
 
 
 def verdict(fake, pid, *selectors, exclude=()):

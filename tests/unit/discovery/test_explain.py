@@ -18,7 +18,9 @@ def fake(tmp_path):
 
 
 def explain(fake, pid, *selectors):
-    decider = Decider(Selection(selectors), proc=fake.path, host=Host("h"), own_pid=9)
+    decider = Decider(
+        Selection(selectors, default_exclude=()), proc=fake.path, host=Host("h"), own_pid=9
+    )
     return explain_process(pid, decider, proc=fake.path)
 
 

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from tests.unit.discovery.fakeproc import FakeProc
 
+from otelauto.discovery import selection
 from otelauto.discovery.proc import open_process
-from otelauto.discovery.selection import Selection
 from otelauto.discovery.selectors import Match, Selector
 from otelauto.discovery.sockets import SocketTables
 from otelauto.errors import ConfigError
 
+#: Nothing is excluded by default here.
+Selection = partial(selection.Selection, default_exclude=())
 BOTH = frozenset({"metrics", "traces"})
 
 
@@ -101,44 +105,12 @@ def test_exclusion_wins(fake, opened):
     assert selection.excluded(opened(42)) == "discovery.exclude_instrument[0]"
 
 
-@pytest.mark.parametrize(
-    ("exe", "cmdline"),
-    [
-        ("/usr/bin/grafana-agent", []),
-        ("/usr/bin/grafana-agent-flow", []),
-        ("/usr/bin/alloy", []),
-        ("/usr/bin/otelcol", []),
-        ("/usr/bin/otelcol-contrib", []),
-        ("/usr/local/bin/beyla", []),
-        ("/obi", []),
-        ("/usr/bin/python3.11", ["python3", "/usr/bin/otelauto", "-config", "x"]),
-        ("/usr/bin/python3.11", ["python3", "-m", "otelauto"]),
-    ],
-)
-def test_telemetry_agents_are_excluded_by_default(fake, opened, exe, cmdline):
-    fake.add(42, exe, cmdline=cmdline, ports=[80])
-    selection = Selection([Selector(every_process=True)])
-    assert selection.match(opened(42)) is None
-
-
-@pytest.mark.parametrize(
-    ("exe", "cmdline"),
-    [
-        ("/usr/bin/node", ["node", "/srv/app.js", "--config", "/etc/otelauto"]),
-        ("/srv/alloy/server", []),
-        ("/usr/bin/globi", []),
-        ("/usr/bin/python3.11", ["python3", "/srv/otelauto-portal"]),
-    ],
-)
-def test_programs_that_only_mention_an_agent_are_not_excluded(fake, opened, exe, cmdline):
-    fake.add(42, exe, cmdline=cmdline)
-    assert Selection([Selector(every_process=True)]).match(opened(42)) is not None
-
-
-def test_default_exclusions_can_be_replaced(fake, opened):
+def test_default_exclusions_are_those_that_are_given(fake, opened):
     fake.add(42, "/usr/bin/alloy")
-    selection = Selection([Selector(every_process=True)], default_exclude=())
-    assert selection.match(opened(42)) is not None
+    every = [Selector(every_process=True)]
+    default = selection.Selection(every, default_exclude=[Selector(exe_path=("*/alloy",))])
+    assert default.excluded(opened(42)) == "discovery.default_exclude_instrument[0]"
+    assert Selection(every).match(opened(42)) is not None
 
 
 def test_kernel_threads_are_never_selected(fake, opened):

@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from otelauto.config.selection import DEFAULT_EXCLUDES
-from otelauto.discovery.selectors import DEFAULT_EXCLUDE, Match, Selector
+from otelauto.discovery.selectors import Match, Selector
 
 
 def test_selector_without_arguments_asks_for_nothing():
@@ -16,9 +15,3 @@ def test_selectors_and_matches_cannot_change():
     for value in (Selector(), Match((0,), "", "", frozenset())):
         with pytest.raises(dataclasses.FrozenInstanceError):
             value.name = "x"
-
-
-def test_default_exclusions_are_those_of_the_configuration():
-    assert [each.exe_path for each in DEFAULT_EXCLUDES] == [
-        each.exe_path for each in DEFAULT_EXCLUDE
-    ]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.discovery.fakeproc import FakeProc
 
+from otelauto.discovery import selection
 from otelauto.discovery.events import (
     ExecEvent,
     ExitEvent,
@@ -24,10 +26,11 @@ from otelauto.discovery.events import (
     TargetRemoved,
 )
 from otelauto.discovery.identity import Host
-from otelauto.discovery.selection import Selection
 from otelauto.discovery.selectors import Selector
 from otelauto.discovery.watch import Watch
 
+#: Nothing is excluded by default here.
+Selection = partial(selection.Selection, default_exclude=())
 PORT_80 = Selector(open_ports=((80, 80),))
 SERVER = Selector(exe_path=("*/server",))
 EVERY = Selector(every_process=True)
@@ -59,8 +62,9 @@ def notes():
 @pytest.fixture
 def watching(fake, notes):
     def build(*selectors, exclude=()):
-        selection = Selection(selectors, exclude)
-        return Watch(selection, fake.path, host=Host("h", "m"), own_pid=OWN, log=notes)
+        return Watch(
+            Selection(selectors, exclude), fake.path, host=Host("h", "m"), own_pid=OWN, log=notes
+        )
 
     return build
 
