@@ -87,6 +87,16 @@ def _timeout(signal: str) -> Any:
     )
 
 
+def _export_timeout(*env: str | Variable) -> Any:
+    return opt(
+        30.0,
+        kind=duration(0.001, 600),
+        key="export_timeout",
+        help="How long one export may take, all retries included.",
+        env=env,
+    )
+
+
 def _compression(signal: str) -> Any:
     names = (f"OTEL_EXPORTER_OTLP_{signal}_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
     return opt(
@@ -162,12 +172,8 @@ class OtelMetricsExport:
             Variable("OTEL_METRIC_EXPORT_INTERVAL", milliseconds(0.1, 3600), lenient=True),
         ),
     )
-    export_timeout_seconds: float = opt(
-        30.0,
-        kind=duration(0.001, 600),
-        key="export_timeout",
-        help="How long one export may take, all retries included.",
-        env=(Variable("OTEL_METRIC_EXPORT_TIMEOUT", milliseconds(0.001, 600), lenient=True),),
+    export_timeout_seconds: float = _export_timeout(
+        Variable("OTEL_METRIC_EXPORT_TIMEOUT", milliseconds(0.001, 600), lenient=True)
     )
     timeout_seconds: float = _timeout("METRICS")
     compression: str = _compression("METRICS")
@@ -260,16 +266,10 @@ class OtelTracesExport:
             Variable("OTEL_BSP_SCHEDULE_DELAY", milliseconds(0.001, 600), lenient=True),
         ),
     )
-    export_timeout_seconds: float = opt(
-        30.0,
-        kind=duration(0.001, 600),
-        key="export_timeout",
-        help="How long one export may take, all retries included.",
-        env=(
-            "OTLP_TRACES_EXPORT_TIMEOUT",
-            "BEYLA_OTLP_TRACES_EXPORT_TIMEOUT",
-            Variable("OTEL_BSP_EXPORT_TIMEOUT", milliseconds(0.001, 600), lenient=True),
-        ),
+    export_timeout_seconds: float = _export_timeout(
+        "OTLP_TRACES_EXPORT_TIMEOUT",
+        "BEYLA_OTLP_TRACES_EXPORT_TIMEOUT",
+        Variable("OTEL_BSP_EXPORT_TIMEOUT", milliseconds(0.001, 600), lenient=True),
     )
 
     @property
