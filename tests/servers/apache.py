@@ -43,8 +43,8 @@ ErrorLog "{home}/error.log"
 LogFormat "%m %U %>s" counted
 CustomLog "{home}/access.log" counted
 # All processes from the start to the end: one that is spared would hang up on its clients. So
-# would one whose threads are all busy (event.c, process_keepalive_queue), however uneven the kernel's
-# choice of the process that accepts: each has more threads than any test has connections.
+# would one whose threads are all busy (event.c, process_keepalive_queue), however uneven the
+# kernel's choice of the process that accepts: each has more threads than any test has connections.
 StartServers 2
 ServerLimit 2
 MinSpareThreads 64
