@@ -11,7 +11,7 @@ SHELL := /bin/bash
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 ANSIBLE_BIN := .venv-ansible/bin
-SCENARIOS ?= default upgrade uninstall
+SCENARIOS ?= default direct offline upgrade uninstall
 STAMPS := .venv/.stamps
 
 RUN_PACKAGES := python3-bpfcc python3-venv
@@ -21,6 +21,7 @@ PACKAGES_TEST_PACKAGES := $(REPO_PACKAGES) buildah fish lintian man-db mmdebstra
 	systemd-container zsh
 TEST_PACKAGES := apache2 curl gcc gunicorn libc6-dev nginx-light nodejs openjdk-17-jdk-headless \
 	prometheus procps util-linux wrk
+MOLECULE_PACKAGES := $(REPO_PACKAGES) dpkg iproute2 mmdebstrap openssh-client systemd-container util-linux
 VM_PACKAGES := busybox-static cpio e2fsprogs gcc kmod libc6-dev lz4 mmdebstrap qemu-system-x86 zstd
 
 PORT ?=
@@ -61,10 +62,13 @@ lint-ansible: $(STAMPS)/setup-ansible ## Check the collection (ansible-lint, pro
 	@cd ansible && ../$(ANSIBLE_BIN)/yamllint --strict --config-file .yamllint.yml .
 	@$(BIN)/python ansible/tools/generate.py --check
 
-# Hosts are booted (systemd-nspawn, root); the package of the agent is the one that was built.
-molecule: $(STAMPS)/setup $(STAMPS)/setup-ansible $(STAMPS)/setup-test-packages ## Run the scenarios of the collection on real hosts (root)
-	@ls dist/otelauto_*_amd64.deb >/dev/null 2>&1 || $(MAKE) package
-	@for scenario in $(SCENARIOS); do PATH="$(CURDIR)/$(ANSIBLE_BIN):$$PATH" molecule test -s $$scenario; done
+# Hosts are booted (systemd-nspawn, root) with the package of this tree. However a scenario ends, its
+# hosts and its network are taken away.
+molecule: $(STAMPS)/setup $(STAMPS)/setup-ansible $(STAMPS)/setup-molecule ## Run the scenarios of the collection on real hosts (root)
+	@$(MAKE) --no-print-directory package
+	@down() { for scenario in $(SCENARIOS); do $(PYTHON) molecule/shared/machines.py down otelauto-$$scenario; done; }; \
+	trap down EXIT; trap 'exit 130' INT TERM HUP; \
+	for scenario in $(SCENARIOS); do PATH="$(CURDIR)/$(ANSIBLE_BIN):$$PATH" molecule test -s $$scenario; done
 
 lint: $(STAMPS)/setup $(STAMPS)/setup-test ## Check style, types, the C contract and the sources' manners
 	@$(BIN)/ruff check .
@@ -117,6 +121,10 @@ $(STAMPS)/setup-test: packaging/tools/apt-install Makefile
 
 $(STAMPS)/setup-test-packages: packaging/tools/apt-install Makefile
 	@packaging/tools/apt-install $(PACKAGES_TEST_PACKAGES)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/setup-molecule: packaging/tools/apt-install Makefile
+	@packaging/tools/apt-install $(MOLECULE_PACKAGES)
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/repo: $(STAMPS)/setup packaging/tools/apt-install

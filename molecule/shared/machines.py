@@ -3,6 +3,7 @@
 
     machines.py image SUITE                 a root made with mmdebstrap, once, in the cache folder
     machines.py up NETWORK NAME=SUITE...    boots hosts and waits until their SSH answers
+    machines.py cut NETWORK                 ends the hosts' only way out
     machines.py down NETWORK                ends them all and leaves nothing
     machines.py dial NETWORK HOST PORT      standard input and output to a port, for SSH
 
@@ -83,6 +84,7 @@ def mirrors() -> list[str]:
             words = path.read_text().split()
             found += [w.rstrip("/") for w in words if w.startswith(("http://", "https://"))]
     plain = [uri for uri in dict.fromkeys(found) if uri.endswith(("/debian", "/debian-security"))]
+    plain = plain or ["http://deb.debian.org/debian", "http://deb.debian.org/debian-security"]
     return sorted(plain, key=lambda uri: uri.endswith("security"))
 
 
@@ -243,11 +245,17 @@ def down(network: str) -> None:
         wait_gone(leader)
         subprocess.run(["umount", "-l", pid_file.parent / "root"], check=False)
         shutil.rmtree(pid_file.parent, ignore_errors=True)
-    proxy = state / "proxy.pid"
-    if proxy.exists():
-        kill(int(proxy.read_text()), signal.SIGTERM)
+    cut(network)
     subprocess.run(["ip", "netns", "delete", network], capture_output=True, check=False)
     shutil.rmtree(state, ignore_errors=True)
+
+
+def cut(network: str) -> None:
+    """End the proxy of a network."""
+    proxy = CACHE / "run" / network / "proxy.pid"
+    if proxy.exists():
+        kill(int(proxy.read_text()), signal.SIGTERM)
+        proxy.unlink()
 
 
 def kill(pid: int, number: int) -> None:
@@ -291,6 +299,8 @@ def main(arguments: list[str]) -> None:
             print(image(suite))
         case ["up", network, *hosts]:
             up(network, dict(host.split("=", 1) for host in hosts))
+        case ["cut", network]:
+            cut(network)
         case ["down", network]:
             down(network)
         case ["dial", network, host, port]:

@@ -3,7 +3,8 @@
 
     proxy.py NAMESPACE ADDRESS PORT
 
-It dials the package mirrors of this machine's own apt and nothing else. Standard library only.
+It dials the package mirrors of Debian and of this machine's own apt, and nothing else. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ CLONE_NEWNET = 0x40000000
 
 
 def allowed() -> set[str]:
-    """The hosts that this machine's apt uses, and those of OTELAUTO_MACHINES_ALLOW."""
-    found = set(os.environ.get("OTELAUTO_MACHINES_ALLOW", "").split())
+    """Debian's mirror, those of this machine's apt, and the hosts in OTELAUTO_MACHINES_ALLOW."""
+    found = {"deb.debian.org", *os.environ.get("OTELAUTO_MACHINES_ALLOW", "").split()}
     for path in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]:
         if path.is_file():
             found.update(re.findall(r"https?://([^/\s:]+)", path.read_text()))

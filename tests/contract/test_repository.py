@@ -121,7 +121,8 @@ def test_packages_that_are_there_are_not_installed_again():
     assert (b"", b"") == (done.stdout, done.stderr)
 
 
-def test_ci_requires_live_tests_and_ends_with_the_tests():
+def test_ci_requires_tests_on_real_hosts_and_ends_with_the_tests():
     lines = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line]
     assert lines[-1].startswith("make test")
-    assert any("OTELAUTO_REQUIRE:-live" in line for line in lines)
+    assert any("OTELAUTO_REQUIRE:-live,packages,molecule}" in line for line in lines)
+    assert any("make molecule SCENARIOS=" in line for line in lines[:-1])
