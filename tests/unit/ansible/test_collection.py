@@ -145,3 +145,17 @@ def test_only_a_notice_runs_once():
     """Work that is done once would be done for one host's architecture."""
     once = [task for _, task in ALL_TASKS if task.get("run_once")]
     assert ["ansible.builtin.debug"] == [key for task in once for key in task if "builtin" in key]
+
+
+def test_a_version_has_its_notes_and_is_the_agents():
+    """What is released next has fragments; what was released stands in the changelog."""
+    version = yaml.safe_load((COLLECTION / "galaxy.yml").read_text())["version"]
+    changes = COLLECTION / "changelogs"
+    released = yaml.safe_load((changes / "changelog.yaml").read_text())["releases"]
+    fragments = [yaml.safe_load(path.read_text()) for path in (changes / "fragments").iterdir()]
+    assert version in released or fragments
+    sections = yaml.safe_load((changes / "config.yaml").read_text())["sections"]
+    known = {"release_summary", *(name for name, _ in sections)}
+    assert set() == {name for fragment in fragments for name in fragment} - known
+    agent = (ROOT / "agent/otelauto/__init__.py").read_text()
+    assert f'__version__ = "{version}"' in agent
