@@ -119,7 +119,7 @@ def _amazon(facts: dict[str, Any]) -> tuple[str, str]:
 
 
 def _suse(facts: dict[str, Any]) -> tuple[str, str]:
-    version, _, flavor = str(facts["kernel"]).rpartition("-")
+    version, flavor = str(facts["kernel"]).rpartition("-")[::2]
     if not version:
         raise KernelPackagesError(f"the kernel release {facts['kernel']!r} is not understood")
     return f"kernel-{flavor}-devel={version}", f"kernel-{flavor}-devel"

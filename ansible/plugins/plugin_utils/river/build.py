@@ -196,15 +196,15 @@ class _Builder:
     def concat(self, data: Any, path: str) -> Expression:
         if not isinstance(data, (list, tuple)) or not data:
             raise DataError("$concat takes a list of strings and marked values", path)
-        found: Expression | None = None
+        parts: list[Expression] = []
         for at, item in enumerate(data):
             self.deeper(path)  # the tree leans to the left, one level for each part
             part = self.value(item, f"{path}[{at}]")
-            if isinstance(part, Binary):
-                part = Paren(part)
-            found = part if found is None else Binary("+", found, part)
+            parts.append(Paren(part) if isinstance(part, Binary) else part)
         self.depth -= len(data)
-        assert found is not None  # noqa: S101 - the list is not empty
+        found = parts[0]
+        for part in parts[1:]:
+            found = Binary("+", found, part)
         return found
 
     def call(self, data: Any, path: str) -> Expression:
@@ -238,7 +238,7 @@ class _Builder:
 def _head(key: Any, path: str) -> tuple[tuple[str, ...], str]:
     if not isinstance(key, str):
         raise DataError(f"{key!r} is not a block's name", path)
-    name, _, label = key.partition(" ")
+    name, label = key.partition(" ")[::2]
     parts = tuple(name.split("."))
     if not all(is_identifier(part) for part in parts):
         raise DataError(f"{name!r} is not a block's name", path)

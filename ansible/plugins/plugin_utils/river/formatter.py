@@ -70,7 +70,7 @@ def _body_lines(body: Body, indent: str) -> list[str]:
     run: list[tuple[str, str, str]] = []
 
     def end_run() -> None:
-        width = max((len(name) for name, _, _ in run), default=0)
+        width = max((len(line[0]) for line in run), default=0)
         for name, value, comment in run:
             lines.append(f"{indent}{name.ljust(width)} = {value}{comment}")
         run.clear()

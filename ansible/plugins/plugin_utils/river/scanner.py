@@ -165,7 +165,8 @@ class _Scanner:
 
     def number(self) -> None:
         match = _NUMBER.match(self.text, self.at)
-        assert match is not None  # noqa: S101 - step() looked at the first character
+        if match is None:  # step() looked at the first character: it cannot happen
+            raise self.problem("this is no number")
         exponent = match.group(3)
         if exponent and not exponent[-1].isdigit():
             raise self.problem("an exponent needs digits")
