@@ -30,7 +30,7 @@ SECONDS_SHOWN ?= 10
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup setup-test demo test package repo test-packages setup-ansible lint-ansible molecule lint format generate check-generated bench vm clean
+.PHONY: help setup setup-test demo test package repo test-packages setup-ansible lint-ansible sanity-ansible molecule lint format generate check-generated bench vm clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -61,6 +61,13 @@ lint-ansible: $(STAMPS)/setup-ansible ## Check the collection (ansible-lint, pro
 	@cd ansible && PATH="$(CURDIR)/$(ANSIBLE_BIN):$$PATH" ansible-lint --config-file .ansible-lint -q
 	@cd ansible && ../$(ANSIBLE_BIN)/yamllint --strict --config-file .yamllint.yml .
 	@$(BIN)/python ansible/tools/generate.py --check
+
+# ansible-test wants a repository of its own, below a folder of collections.
+sanity-ansible: SANITY := build/sanity/ansible_collections/otelauto/fleet
+sanity-ansible: $(STAMPS)/setup-ansible ## Check the collection with ansible-test sanity
+	@rm -rf build/sanity && mkdir -p $(dir $(SANITY)) && cp -r ansible $(SANITY) && rm -rf $(SANITY)/collections
+	@git init -q $(SANITY) && git -C $(SANITY) add -A
+	@cd $(SANITY) && PATH="$(CURDIR)/$(ANSIBLE_BIN):$$PATH" ansible-test sanity --color no
 
 # Hosts are booted (systemd-nspawn, root) with the package of this tree. However a scenario ends, its
 # hosts and its network are taken away.
