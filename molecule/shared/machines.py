@@ -246,6 +246,11 @@ def down(network: str) -> None:
         subprocess.run(["umount", "-l", pid_file.parent / "root"], check=False)
         shutil.rmtree(pid_file.parent, ignore_errors=True)
     cut(network)
+    # SSH keeps connections open for a while; whoever carries one keeps the network.
+    for pid_file in state.glob("dial/*"):
+        line = Path(f"/proc/{pid_file.name}/cmdline")
+        if line.exists() and network.encode() in line.read_bytes().split(b"\0"):
+            kill(int(pid_file.name), signal.SIGTERM)
     subprocess.run(["ip", "netns", "delete", network], capture_output=True, check=False)
     shutil.rmtree(state, ignore_errors=True)
 
@@ -279,13 +284,17 @@ def wait_gone(pid: int) -> None:
 def dial(network: str, host: str, port: str) -> None:
     """Copy standard input and output to and from a port inside the network."""
     enter(network)
+    carriers = CACHE / "run" / network / "dial"
+    carriers.mkdir(exist_ok=True)
+    (carriers / str(os.getpid())).touch()
     connection = socket.create_connection((host, int(port)), timeout=10)
     connection.settimeout(None)
 
     def forth() -> None:
         while sent := os.read(0, 65536):
             connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
+        # SSH has ended, and nobody waits for what may still come.
+        os._exit(0)
 
     threading.Thread(target=forth, daemon=True).start()
     while received := connection.recv(65536):
