@@ -16,6 +16,7 @@
 #define METHOD_BYTES 24		// longest registered method name, zero padded
 #define TARGET_SLOTS 16384	// a power of two
 #define TARGET_SLOT_SHARED 4294967295	// target_slot.pid: several targets have the slot, see targets
+#define SPAN_HEAD_BYTES 1024	// the start of a request's head that a span keeps
 #define MAX_SERVICES 4096	// service ids are 1 to MAX_SERVICES - 1; 0 means none
 
 // The methods of the IANA HTTP Method Registry (RFC 9110 section 16.1.1): id, name in C, name on the
@@ -112,6 +113,13 @@ enum count {
 	COUNT_HTTP2_CONNECTION = 15,	// connections of targets that speak HTTP/2 and are not read yet
 	COUNT_TUNNEL = 16,		// connections that left HTTP by 101 or CONNECT
 	// 17 was a count that nothing ever raised: never reused
+	COUNT_SPAN_SENT = 18,		// spans that were given to the agent
+	COUNT_SPAN_UNSAMPLED = 19,	// exchanges of traced services that the sampler left out
+	COUNT_SPAN_LIMITED = 20,	// sampled ones beyond options.span_limit
+	COUNT_SPAN_EVICTED = 21,	// sampled ones whose entry in spans was taken by others
+	COUNT_SPAN_UNKEPT = 22,		// sampled ones that spans could not take
+	COUNT_SPAN_RING_FULL = 23,	// spans that the ring span_events could not take
+	COUNT_SPAN_UNSEEN = 24,		// sampled ones whose response could not be read
 	COUNT_MAX = 32,
 };
 
@@ -122,12 +130,35 @@ enum event_kind {
 	EVENT_FORK = 3,			// struct event_process: a target has a child, which inherited its service
 	EVENT_LISTEN = 4,		// struct event_listen: a TCP socket listens
 	EVENT_PATH = 5,			// struct event_path: a successful exchange with a path that no route matched
+	EVENT_SPAN = 6,			// struct event_span, only on the ring span_events
 };
 
 // Bits of options.events: which events the agent wants; the others are not sent.
 enum event_bit {
 	EVENT_BIT_EXEC = 1,
 	EVENT_BIT_LISTEN = 2,
+};
+
+// Bits of service.spans.
+enum span_bit {
+	SPAN_BIT_ON = 1,		// exchanges of the service become spans
+	SPAN_BIT_PARENT = 2,		// where there is a parent, its decision holds (parentbased_*)
+	SPAN_BIT_PROXY = 4,		// what a thread read last is the cause of what it sends next
+};
+
+// How the parent of a span was found. Only certain ones are named.
+enum parent_kind {
+	PARENT_NONE = 0,		// the span is a root
+	PARENT_HEADER = 1,		// the request's own traceparent
+	PARENT_THREAD = 2,		// client: the request that its thread serves
+	PARENT_CAUSE = 3,		// client: the request that a proxy read before (SPAN_BIT_PROXY)
+	PARENT_CONNECTION = 4,		// server: the client's span, the two ends of one connection on this host
+};
+
+// Bits of event_span.flags.
+enum span_flag {
+	SPAN_FLAG_HEAD_CUT = 1,		// the head is longer than head[]
+	SPAN_FLAG_SAMPLED_PARENT = 2,	// the parent was sampled
 };
 
 // What is done with a path that no route matches (routes.unmatched).
@@ -184,8 +215,11 @@ struct service {
 	struct route_edge root;
 	u32 generation;		// cached routes of another generation are not valid
 	u32 unmatched;		// enum unmatched
+	u64 sample_below;	// sampled if the last 8 bytes of the trace id (big endian), halved, are below
+	u32 spans;		// SPAN_BIT_*
+	u32 _pad;
 };
-_Static_assert(sizeof(struct service) == 24, "service");
+_Static_assert(sizeof(struct service) == 40, "service");
 
 // Key of paths and of route_cache.
 struct path_key {
@@ -250,7 +284,7 @@ struct options {
 	u64 route_seed;		// hashes of paths and segments start from it, so that nobody outside can make
 				// paths that collide; written before the hooks are attached
 	u32 events;		// EVENT_BIT_*
-	u32 _pad;
+	u32 span_limit;		// spans a second on this host; 0: no bound
 };
 _Static_assert(sizeof(struct options) == 16, "options");
 
@@ -284,5 +318,40 @@ struct event_path {
 	struct path_key key;
 };
 _Static_assert(sizeof(struct event_path) == 32, "event_path");
+
+// Value of spans, key the span id: a sampled exchange under way; and the record of the ring span_events, which
+// holds head_len bytes of the head, made up to a multiple of 8.
+struct event_span {
+	struct event_header header;	// time_ns: when it was given to the ring
+	u64 start_ns;		// first byte of the request, CLOCK_MONOTONIC
+	u64 first_ns;		// first byte of the response; 0: there was none
+	u64 duration_ns;	// until the last byte of the response
+	u64 request_bytes;	// bodies
+	u64 response_bytes;
+	u64 path;		// hash, see path_key; 0: no path
+	u8 trace[16];		// trace id
+	u8 span[8];		// span id
+	u8 parent[8];		// the parent's span id; 0: none
+	u32 service;
+	u32 route;		// red_key.route
+	u32 pid;		// process and thread that read (server) or wrote (client) the head
+	u32 tid;
+	u16 status;		// 0: no response was seen
+	u16 server_port;	// host order; 0: none (unix socket)
+	u16 client_port;
+	u16 head_len;
+	u8 role;		// enum role
+	u8 method;		// enum method
+	u8 version;		// enum version
+	u8 fault;		// enum fault
+	u8 tls;			// 1: url.scheme is https
+	u8 family;		// 4, 6, or 1 for unix
+	u8 parent_kind;		// enum parent_kind
+	u8 flags;		// SPAN_FLAG_*
+	u8 server_address[16];	// IPv4 in the first four bytes
+	u8 client_address[16];
+	u8 head[SPAN_HEAD_BYTES];	// from the request line on, as it was sent
+};
+_Static_assert(sizeof(struct event_span) == 160 + SPAN_HEAD_BYTES, "event_span");
 
 #endif

@@ -85,7 +85,7 @@ class Kernel:
         self.set(
             "services",
             abi.U32.pack(SERVICE),
-            abi.SERVICE.pack(*abi.Service(0, 0, 0, 1, unmatched)),
+            abi.SERVICE.pack(*abi.Service(0, 0, 0, 1, unmatched, 0, 0)),
         )
         for number, name in enumerate(abi.METHODS[1:], start=1):
             self.set("methods", abi.METHOD_TEXT.pack(name.encode()), abi.U32.pack(number))

@@ -272,7 +272,7 @@ def test_a_new_generation_of_routes_counts_from_the_next_request_on(programs):
     programs.reset(unmatched=Unmatched.WILDCARD)
     programs.socket(3)
     exchange(programs)
-    unset = abi.SERVICE.pack(*abi.Service(0, 0, 0, 2, Unmatched.UNSET))
+    unset = abi.SERVICE.pack(*abi.Service(0, 0, 0, 2, Unmatched.UNSET, 0, 0))
     programs.set("services", abi.U32.pack(SERVICE), unset)
     exchange(programs)
     exchange(programs)
@@ -313,7 +313,7 @@ def test_an_operation_with_more_messages_than_are_followed_is_said_and_heals(ker
 def test_many_targets_on_one_slot_are_told_apart(kernel):
     other = PID + abi.TARGET_SLOTS
     kernel._code.host_target(other, SERVICE + 1)
-    service = abi.SERVICE.pack(*abi.Service(0, 0, 0, 1, Unmatched.UNSET))
+    service = abi.SERVICE.pack(*abi.Service(0, 0, 0, 1, Unmatched.UNSET, 0, 0))
     kernel.set("services", abi.U32.pack(SERVICE + 1), service)
     for fd, pid in ((3, PID), (4, other), (5, other + abi.TARGET_SLOTS)):
         kernel.process(pid)

@@ -6,7 +6,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-ABI_SHA256: Final = "b2e32e90634e5efaa3b1f7bc8ac1caf7ffe4f0387cde013f657d69ce9b2ca7b1"
+ABI_SHA256: Final = "e733831ae043c64543132086f6f424a05ab0c398454c9b63317eafea3b2bd6f5"
 
 PATH_BYTES: Final = 256
 DURATION_BUCKETS: Final = 24
@@ -15,6 +15,7 @@ FINE_BUCKETS: Final = 56
 METHOD_BYTES: Final = 24
 TARGET_SLOTS: Final = 16384
 TARGET_SLOT_SHARED: Final = 4294967295
+SPAN_HEAD_BYTES: Final = 1024
 MAX_SERVICES: Final = 4096
 
 #: Index: enum method.
@@ -109,6 +110,13 @@ class Count(IntEnum):
     TLS_CONNECTION = 14
     HTTP2_CONNECTION = 15
     TUNNEL = 16
+    SPAN_SENT = 18
+    SPAN_UNSAMPLED = 19
+    SPAN_LIMITED = 20
+    SPAN_EVICTED = 21
+    SPAN_UNKEPT = 22
+    SPAN_RING_FULL = 23
+    SPAN_UNSEEN = 24
     MAX = 32
 
 
@@ -120,6 +128,7 @@ class EventKind(IntEnum):
     FORK = 3
     LISTEN = 4
     PATH = 5
+    SPAN = 6
 
 
 class EventBit(IntEnum):
@@ -127,6 +136,31 @@ class EventBit(IntEnum):
 
     EXEC = 1
     LISTEN = 2
+
+
+class SpanBit(IntEnum):
+    """enum span_bit."""
+
+    ON = 1
+    PARENT = 2
+    PROXY = 4
+
+
+class ParentKind(IntEnum):
+    """enum parent_kind."""
+
+    PARENT_NONE = 0
+    PARENT_HEADER = 1
+    PARENT_THREAD = 2
+    PARENT_CAUSE = 3
+    PARENT_CONNECTION = 4
+
+
+class SpanFlag(IntEnum):
+    """enum span_flag."""
+
+    HEAD_CUT = 1
+    SAMPLED_PARENT = 2
 
 
 class Unmatched(IntEnum):
@@ -167,6 +201,13 @@ COUNT_HELP: Final = {
     Count.TLS_CONNECTION: "connections of targets that speak TLS and cannot be read",
     Count.HTTP2_CONNECTION: "connections of targets that speak HTTP/2 and are not read yet",
     Count.TUNNEL: "connections that left HTTP by 101 or CONNECT",
+    Count.SPAN_SENT: "spans that were given to the agent",
+    Count.SPAN_UNSAMPLED: "exchanges of traced services that the sampler left out",
+    Count.SPAN_LIMITED: "sampled ones beyond options.span_limit",
+    Count.SPAN_EVICTED: "sampled ones whose entry in spans was taken by others",
+    Count.SPAN_UNKEPT: "sampled ones that spans could not take",
+    Count.SPAN_RING_FULL: "spans that the ring span_events could not take",
+    Count.SPAN_UNSEEN: "sampled ones whose response could not be read",
 }
 
 #: Keys and values that are plain numbers, and the key of the kernel's map methods.
@@ -239,12 +280,15 @@ class RouteStep(NamedTuple):
     node: int
 
 
-#: struct service, 24 bytes.
-SERVICE = Struct("=III4xII")
+#: struct service, 40 bytes.
+SERVICE = Struct("=III4xIIQI4x")
 SERVICE_OFFSETS: Final = {
     "root": 0,
     "generation": 16,
     "unmatched": 20,
+    "sample_below": 24,
+    "spans": 32,
+    "_pad": 36,
 }
 
 
@@ -256,6 +300,8 @@ class Service(NamedTuple):
     root_rest: int
     generation: int
     unmatched: int
+    sample_below: int
+    spans: int
 
 
 #: struct path_key, 16 bytes.
@@ -371,11 +417,11 @@ RED_VALUE_SLICES: Final = {
 
 
 #: struct options, 16 bytes.
-OPTIONS = Struct("=QI4x")
+OPTIONS = Struct("=QII")
 OPTIONS_OFFSETS: Final = {
     "route_seed": 0,
     "events": 8,
-    "_pad": 12,
+    "span_limit": 12,
 }
 
 
@@ -384,6 +430,7 @@ class Options(NamedTuple):
 
     route_seed: int
     events: int
+    span_limit: int
 
 
 #: struct event_header, 16 bytes.
@@ -464,13 +511,84 @@ class EventPath(NamedTuple):
     key_service: int
 
 
+#: struct event_span, 1184 bytes.
+EVENT_SPAN = Struct("=IIQQQQQQQ16s8s8sIIIIHHHHBBBBBBBB16s16s1024s")
+EVENT_SPAN_OFFSETS: Final = {
+    "header": 0,
+    "start_ns": 16,
+    "first_ns": 24,
+    "duration_ns": 32,
+    "request_bytes": 40,
+    "response_bytes": 48,
+    "path": 56,
+    "trace": 64,
+    "span": 80,
+    "parent": 88,
+    "service": 96,
+    "route": 100,
+    "pid": 104,
+    "tid": 108,
+    "status": 112,
+    "server_port": 114,
+    "client_port": 116,
+    "head_len": 118,
+    "role": 120,
+    "method": 121,
+    "version": 122,
+    "fault": 123,
+    "tls": 124,
+    "family": 125,
+    "parent_kind": 126,
+    "flags": 127,
+    "server_address": 128,
+    "client_address": 144,
+    "head": 160,
+}
+
+
+class EventSpan(NamedTuple):
+    """struct event_span, in the order of EVENT_SPAN."""
+
+    header_kind: int
+    header_len: int
+    header_time_ns: int
+    start_ns: int
+    first_ns: int
+    duration_ns: int
+    request_bytes: int
+    response_bytes: int
+    path: int
+    trace: bytes
+    span: bytes
+    parent: bytes
+    service: int
+    route: int
+    pid: int
+    tid: int
+    status: int
+    server_port: int
+    client_port: int
+    head_len: int
+    role: int
+    method: int
+    version: int
+    fault: int
+    tls: int
+    family: int
+    parent_kind: int
+    flags: int
+    server_address: bytes
+    client_address: bytes
+    head: bytes
+
+
 #: Size of every struct, for the handshake at load time.
 SIZES: Final = {
     "target": 8,
     "target_slot": 8,
     "route_edge": 16,
     "route_step": 16,
-    "service": 24,
+    "service": 40,
     "path_key": 16,
     "path_text": 264,
     "route_hit": 8,
@@ -481,4 +599,5 @@ SIZES: Final = {
     "event_process": 32,
     "event_listen": 24,
     "event_path": 32,
+    "event_span": 1184,
 }

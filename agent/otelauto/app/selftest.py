@@ -51,7 +51,7 @@ def run_self_test(kernel: Kernel) -> None:
         SelfTestError: it was not seen, or seen wrongly; says what was expected and found.
     """
     pid = os.getpid()
-    kernel.open_service(SERVICE, abi.Service(0, 0, 0, 1, abi.Unmatched.UNSET))
+    kernel.open_service(SERVICE, abi.Service(0, 0, 0, 1, abi.Unmatched.UNSET, 0, 0))
     kernel.set_target(pid, SERVICE)
     try:
         took_seconds = _exchange()

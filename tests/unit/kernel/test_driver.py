@@ -215,7 +215,7 @@ class TestLoaded:
         kernel.drop_target(77)
 
     def test_a_service_has_its_routes_and_two_empty_overflow_series(self, kernel):
-        kernel.open_service(9, abi.Service(3, 17, 18, 4, abi.Unmatched.LEARN))
+        kernel.open_service(9, abi.Service(3, 17, 18, 4, abi.Unmatched.LEARN, 0, 0))
         assert (3, 17, 18, 4, 2) == kernel._services.get(9)
         found = sorted(keys(kernel), key=lambda key: key.role)
         assert [
@@ -223,11 +223,11 @@ class TestLoaded:
             (9, abi.Route.OVERFLOW, abi.Role.CLIENT),
         ] == [(key.service, key.route, key.role) for key in found]
         assert {bytes(abi.RED_VALUE.size)} == {value for _, value in kernel.red()}
-        kernel.set_service(9, abi.Service(0, 0, 0, 5, abi.Unmatched.UNSET))
+        kernel.set_service(9, abi.Service(0, 0, 0, 5, abi.Unmatched.UNSET, 0, 0))
         assert (0, 0, 0, 5, 0) == kernel._services.get(9)
 
     def test_an_overflow_series_that_counts_is_not_begun_again(self, kernel):
-        entry = abi.Service(0, 0, 0, 1, 0)
+        entry = abi.Service(0, 0, 0, 1, 0, 0, 0)
         kernel.open_service(9, entry)
         raw, _ = next(kernel.red())
         value = [7] * len(abi.RED_VALUE.unpack(bytes(abi.RED_VALUE.size)))
@@ -262,14 +262,14 @@ class TestLoaded:
         assert kernel.path(abi.PathKey(6, 9)) is None
 
     def test_series_that_are_deleted_are_gone_and_others_stay(self, kernel):
-        kernel.open_service(9, abi.Service(0, 0, 0, 1, 0))
-        kernel.open_service(10, abi.Service(0, 0, 0, 1, 0))
+        kernel.open_service(9, abi.Service(0, 0, 0, 1, 0, 0, 0))
+        kernel.open_service(10, abi.Service(0, 0, 0, 1, 0, 0, 0))
         gone = [key for key, _ in kernel.red() if abi.RED_KEY.unpack(key)[1] == 9]
         kernel.delete_red([*gone, *gone])
         assert {10} == {key.service for key in keys(kernel)}
 
     def test_series_that_are_taken_give_their_last_value_once(self, kernel):
-        kernel.open_service(9, abi.Service(0, 0, 0, 1, 0))
+        kernel.open_service(9, abi.Service(0, 0, 0, 1, 0, 0, 0))
         entries = dict(kernel.red())
         assert entries == dict(kernel.take_red(entries))
         assert [] == kernel.take_red(entries)
@@ -278,7 +278,7 @@ class TestLoaded:
         numbers = range(1, kernel._red.max_entries)
         opened = []
         for number in numbers:
-            opened.append(kernel.open_service(number, abi.Service(0, 0, 0, number, 0)))
+            opened.append(kernel.open_service(number, abi.Service(0, 0, 0, number, 0, 0, 0)))
             if not opened[-1]:
                 break
         assert [False] == [one for one in opened if not one]
@@ -299,7 +299,7 @@ class TestLoaded:
         option = ArrayMap(kernel._fd("option"), abi.OPTIONS)
         for bits in (0, abi.EventBit.EXEC | abi.EventBit.LISTEN):
             kernel.want_events(bits)
-            assert abi.Options(SEED, bits) == abi.Options(*option.get(0))
+            assert abi.Options(SEED, bits, 0) == abi.Options(*option.get(0))
         kernel.want_events(0)
 
     def test_events_come_only_if_they_are_wanted(self, kernel):
