@@ -159,6 +159,7 @@ enum parent_kind {
 enum span_flag {
 	SPAN_FLAG_HEAD_CUT = 1,		// the head is longer than head[]
 	SPAN_FLAG_SAMPLED_PARENT = 2,	// the parent was sampled
+	SPAN_FLAG_TRACE_SEEN = 4,	// the head has a traceparent, valid or not
 };
 
 // What is done with a path that no route matches (routes.unmatched).

@@ -61,6 +61,19 @@
 #ifndef MAX_CACHED_ROUTES
 #define MAX_CACHED_ROUTES 16384
 #endif
+// Spans under way, and the bytes of the ring that finished ones go through: a second of many thousands.
+#ifndef MAX_SPANS
+#define MAX_SPANS 4096
+#endif
+#ifndef SPAN_RING_PAGES
+#define SPAN_RING_PAGES 2048
+#endif
+#ifndef MAX_THREADS
+#define MAX_THREADS 4096
+#endif
+#ifndef MAX_WIRES
+#define MAX_WIRES 4096
+#endif
 #ifndef MAX_CARRIES
 #define MAX_CARRIES 2048
 #endif

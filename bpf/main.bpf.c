@@ -24,6 +24,14 @@ int route(struct bpf_raw_tracepoint_args *ctx)
 	return on_route(ctx);
 }
 
+#ifdef SPANS
+// Index JUMP_SPAN.
+int span(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_span(ctx);
+}
+#endif
+
 // Index JUMP_UNIX.
 int unix_end(struct bpf_raw_tracepoint_args *ctx)
 {

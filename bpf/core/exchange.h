@@ -9,6 +9,16 @@
 #define ERROR_RESET 104
 #define ERROR_TIMEOUT 110
 
+// An exchange that becomes no span.
+static __always_inline void no_span(struct exchange *e)
+{
+	e->sampled = SAMPLED_NO;
+#ifdef SPANS
+	e->span = 0;
+	e->thread = 0;
+#endif
+}
+
 // A request is complete: its body's size is known.
 static __always_inline void end_request(struct scratch *s, struct connection *c, struct half *h)
 {
@@ -35,6 +45,7 @@ static __always_inline void pop(struct connection *c, u64 socket)
 		response->phase = PHASE_START;
 	c->waiting--;
 	c->first.start_ns = c->last_ns; // of a request of which nothing is known
+	no_span(&c->first);
 	if (c->waiting) {
 		pipeline_shift(socket, &c->first);
 	} else if (c->unkept) {
@@ -63,6 +74,12 @@ static __always_inline void finish(struct finished *done, struct connection *c, 
 	if (c->waiting == 1 && !c->unkept && request->phase >= PHASE_LENGTH && request->phase <= PHASE_TRAILER)
 		done->request_bytes = request->body;
 	done->response_bytes = response->body;
+	done->sampled = e->sampled;
+#ifdef SPANS
+	done->span = e->span;
+	done->thread = e->thread;
+	done->first_ns = response->flags & HALF_SEEN ? response->since_ns : 0;
+#endif
 	key->path = 0;
 	key->service = c->service;
 	key->route = e->route;

@@ -11,6 +11,7 @@ enum action {
 	ACT_FINISH = 1,		// the response of the first waiting request is over
 	ACT_DROP = 2,		// its response could not be read
 	ACT_PUSH = 4,		// scratch.next waits for its response
+	ACT_SPAN = 8,		// the window is part of the head of a request that may become a span
 };
 
 static __always_inline void begin_message(struct half *h)
@@ -33,6 +34,7 @@ static __always_inline void begin_request(struct scratch *s, struct connection *
 	e->method = s->line.method ? s->line.method : other_method(&s->line);
 	e->path = s->line.path;
 	e->route = ROUTE_NONE;
+	no_span(e);
 	if (e->path)
 		e->route = note_path(s, c);
 }
@@ -207,6 +209,11 @@ static __always_inline void leave_head(struct scratch *s, struct connection *c)
 		h->flags &= ~HALF_SKIP_LINE;
 	note_framing(s, h);
 	FORGET_MEMORY();
+#ifdef SPANS
+	if (now->index == REQUEST && (now->starts || c->head_span) && is_traced(c->service))
+		now->act |= ACT_SPAN;
+	FORGET_MEMORY();
+#endif
 	h->carry = 0;
 	if (scan->complete || ((now->more || scan->stopped) && scan->used > now->kept)) {
 		advance(&s->op, scan->used - now->kept);

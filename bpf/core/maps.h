@@ -66,6 +66,33 @@ BPF_TABLE("percpu_array", u32, struct scratch, scratches, 1);
 // Working memory of a walk over the automaton, index enum place.
 BPF_TABLE("percpu_array", u32, struct walk, walks, PLACE_MAX);
 
+#ifdef SPANS
+// Span id -> the sampled exchange under way. Written by the span program; read and deleted where the exchange
+// ends; dies as the least recently used, which is counted when it is missed.
+BPF_TABLE("lru_hash", u64, struct event_span, spans, MAX_SPANS);
+
+// Working memory of the span program, where a head begins.
+BPF_TABLE("percpu_array", u32, struct event_span, fresh_spans, 1);
+
+// Thread (as bpf_get_current_pid_tgid() names it) -> the requests that it has read and that wait for their
+// response. Written and read by the span program and where exchanges end; dies as the least recently used.
+BPF_TABLE("lru_hash", u64, struct thread_requests, threads, MAX_THREADS);
+
+// struct sock * of a connection that a proxy opens -> the request it is for. Written where it connects; dies
+// with its first request, or as the least recently used.
+BPF_TABLE("lru_hash", u64, struct request_context, causes, MAX_WIRES);
+
+// The two ends of a connection -> what its client, a traced process, asked last. Written where a client's head
+// is complete; read by the server's side, if it is on this host; dies as the least recently used.
+BPF_TABLE("lru_hash", struct wire_key, struct wire, wires, MAX_WIRES);
+
+// How many spans this second has had.
+BPF_TABLE("array", u32, struct budget, budgets, 1);
+
+// Finished spans for the agent.
+BPF_RINGBUF_OUTPUT(span_events, SPAN_RING_PAGES);
+#endif
+
 // Events for the agent.
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
@@ -76,6 +103,7 @@ BPF_PROG_ARRAY(jumps, 8);
 BPF_TABLE("array", u32, struct event_process, abi_event_process, 1);
 BPF_TABLE("array", u32, struct event_listen, abi_event_listen, 1);
 BPF_TABLE("array", u32, struct event_path, abi_event_path, 1);
+BPF_TABLE("array", u32, struct event_span, abi_event_span, 1);
 
 // Keys of 32 bits are written as 64: a stack slot of which only half is written counts as still in use, and
 // the verifier tells states apart by what an earlier use has left there.
@@ -93,6 +121,15 @@ static __always_inline void count(u32 id)
 {
 	count_many(id, 1);
 }
+
+#ifdef SPANS
+static __always_inline u32 is_traced(u64 service)
+{
+	struct service *of = services.lookup((u32 *)&service);
+
+	return of && (of->spans & SPAN_BIT_ON);
+}
+#endif
 
 // The service of a process, 0: it is no target.
 static __always_inline u32 service_of(u64 process)

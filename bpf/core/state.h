@@ -21,6 +21,7 @@ enum jump {
 	JUMP_ROUTE = 1,		// the route of the exchange in scratch.done, then JUMP_STEPS
 	JUMP_END = 2,		// further exchanges of a connection that ends
 	JUMP_UNIX = 3,		// whether the unix socket op.closed is closed, then JUMP_STEPS if op.resume
+	JUMP_SPAN = 4,		// what a window of a request's head is to its span, then JUMP_STEPS
 };
 
 enum direction {
@@ -77,7 +78,12 @@ struct exchange {
 	u32 route;
 	u8 method;
 	u8 version;
-	u8 _pad[2];
+	u8 sampled;		// enum sampled
+	u8 _pad;
+#ifdef SPANS
+	u64 span;		// span id, 0: the service is not traced
+	u64 thread;		// servers: the thread that read the head
+#endif
 };
 
 // Value of connections, key struct sock *.
@@ -98,6 +104,9 @@ struct connection {
 	u64 path;		// hash of the path before, and its route: connections repeat themselves
 	u32 route;
 	u32 generation;
+#ifdef SPANS
+	u64 head_span;		// of a request whose head is not complete
+#endif
 };
 
 // Value of pipelines, key struct sock *: a ring of the requests behind connection.first.
@@ -134,7 +143,8 @@ struct operation {
 	u8 begun;		// its first step is done
 	u8 fresh;		// it is the first on its connection
 	u8 resume;		// it goes on when the end of another connection has been dealt with
-	u8 _pad[3];
+	u8 nowait;		// the call was asked not to wait
+	u8 _pad[2];
 	u64 closed;		// that other connection's socket
 };
 
@@ -153,7 +163,30 @@ struct scan {
 	u8 lines;		// the start line is complete
 	u8 complete;		// the empty line was found
 	u8 stopped;		// complete lines are left behind used
-	u8 _pad[3];
+	u8 traces;		// how many times traceparent was found
+	u8 _pad[2];
+	u32 trace_at;		// start and end of the value of the last traceparent
+	u32 trace_end;
+};
+
+// What a traceparent says.
+struct trace_context {
+	u8 trace[16];
+	u8 parent[8];
+	u32 at;			// where its value begins and ends
+	u32 end;
+	u32 any;		// bits of what was read last: 0 if all of it is zero
+	u32 bad;		// not 0: something was no digit
+	u8 sampled;
+	u8 valid;
+	u8 _pad[6];
+};
+
+// What became of an exchange of a traced service.
+enum sampled {
+	SAMPLED_NO = 0,
+	SAMPLED_YES = 1,
+	SAMPLED_OPEN = 2,	// its head is not complete
 };
 
 // What a start line says.
@@ -193,8 +226,55 @@ struct finished {
 	u64 request_bytes;
 	u64 response_bytes;
 	u32 pending;		// 1: the route is still to be found
+	u32 sampled;		// enum sampled
+#ifdef SPANS
+	u64 span;
+	u64 thread;
+	u64 first_ns;		// first byte of the response, 0: there was none
+#endif
+};
+
+#ifdef SPANS
+// A request that another one may be part of.
+struct request_context {
+	u64 trace[2];
+	u64 span;		// 0: none
+	u64 parent;		// its parent as its own traceparent named it
+	u32 sampled;
 	u32 _pad;
 };
+
+// Value of threads, key the id of a thread: the requests that it has read and that have no response yet.
+struct thread_requests {
+	struct request_context last;	// the last one; span 0: none that could be the cause of anything
+	u64 socket;		// its connection
+	u32 waiting;		// how many
+	u32 _pad;
+};
+
+// Key of wires: a connection of this host as its client sees it.
+struct wire_key {
+	u64 client[2];		// addresses; unix sockets: struct sock * of the two ends
+	u64 server[2];
+	u64 net;		// loopback addresses are another host in another network namespace
+	u16 client_port;
+	u16 server_port;
+	u32 _pad;
+};
+
+// Value of wires: what its client asked last.
+struct wire {
+	struct request_context last;
+	u32 ambiguous;		// it is one of several on the way, or the server has read it already
+	u32 _pad;
+};
+
+// The one element of budgets.
+struct budget {
+	u64 since_ns;		// when this second began
+	u64 used;
+};
+#endif
 
 // How far a walk over the route automaton has come.
 struct walk {
@@ -229,6 +309,7 @@ struct scratch {
 	struct start_line line;
 	struct finished done;
 	struct exchange next;
+	struct trace_context trace;
 	u8 window[2 * WINDOW_BYTES + 16];
 	// What few operations need, apart from the rest: each page of it costs a walk of the page tables.
 	struct path_text path;

@@ -4,6 +4,7 @@
 
 #include "socket.h"
 
+#define TCP_SYN_SENT 2
 #define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
 #define TCP_CLOSE_WAIT 8
@@ -70,9 +71,9 @@ static __always_inline void end_waiting(void *ctx, struct connection *c, u64 sk,
 		if (w->done.pending && w->done.key.route == ROUTE_PENDING)
 			settle_route(&w->done, PLACE_STATE);
 		FORGET_MEMORY();
-		red_add(&w->done, 1);
+		settle(&w->done, 1);
 	} else {
-		count(COUNT_RESPONSE_UNSEEN);
+		settle_unseen(&w->done);
 	}
 	if (!c->waiting)
 		return;
@@ -90,6 +91,10 @@ static __always_inline int on_state(void *ctx, u64 sk, u32 before, u32 now)
 		on_listen(sk);
 		return 0;
 	}
+#ifdef SPANS
+	if (now == TCP_SYN_SENT)
+		proxy_connects(sk);
+#endif
 	c = connections.lookup(&sk);
 	if (!c || !c->waiting)
 		return 0;

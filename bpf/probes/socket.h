@@ -16,6 +16,7 @@
 #define FLAG_OOB 0x1
 #define FLAG_PEEK 0x2
 #define FLAG_TRUNC 0x20
+#define FLAG_DONTWAIT 0x40
 #define FLAG_ERRQUEUE 0x2000
 
 // Bytes of struct msghdr (64 bit).
@@ -202,7 +203,7 @@ static __always_inline void commit(void *ctx, struct scratch *s)
 		done->key.route = route;
 		done->pending = 0;
 	}
-	red_add(done, 0);
+	settle(done, 0);
 }
 
 // The entry of a connection, if it has one. Where a unix socket took over the address of a closed one, another
@@ -275,12 +276,16 @@ static __always_inline int on_operation(void *ctx, u32 service, u64 sk, u32 resu
 	s->op.error = result >> 31 ? 0 - result : 0;
 	s->op.left = result >> 31 ? 0 : result;
 	flags = locate(&s->op, call);
+	s->op.nowait = (flags & FLAG_DONTWAIT) != 0;
 	if (direction == RECEIVED) {
 		if (flags & (FLAG_PEEK | FLAG_OOB | FLAG_ERRQUEUE | FLAG_TRUNC))
 			return 0;
 		// recv() of no bytes is no end of the stream.
 		if (!result && !call->args[2] && call->number == NR_recvfrom)
 			return 0;
+#ifdef SPANS
+		proxy_reads(service, sk);
+#endif
 		if (!result)
 			on_stream_end(ctx, sk, 1);
 	}
@@ -321,6 +326,12 @@ static __always_inline int on_steps(void *ctx)
 		}
 		if (finished)
 			commit(ctx, s);
+#ifdef SPANS
+		if (s->now.act & ACT_DROP)
+			span_drop(&s->done);
+		if (s->now.act & ACT_SPAN)
+			jumps.call(ctx, JUMP_SPAN);
+#endif
 		if (!s->op.left)
 			return 0;
 	}
@@ -331,6 +342,33 @@ static __always_inline int on_steps(void *ctx)
 	return 0;
 }
 
+#ifdef SPANS
+// What the window in the working memory is to the span of its request, then the rest of the operation.
+static __always_inline int on_span(void *ctx)
+{
+	struct scratch *s = working_memory();
+	struct connection *c;
+	struct service *of;
+	u64 key;
+
+	if (!s)
+		return 0;
+	key = s->op.socket;
+	c = connections.lookup(&key);
+	key = s->op.service;
+	of = services.lookup((u32 *)&key);
+	if (c && of && (of->spans & SPAN_BIT_ON))
+		span_window(s, c, of);
+	if (!s->op.left)
+		return 0;
+	jumps.call(ctx, JUMP_STEPS);
+	count(COUNT_OPERATION_TOO_LONG);
+	if (c)
+		lose(&s->op, half_of(c, half_index(&s->op, c)));
+	return 0;
+}
+#endif
+
 // The route of the exchange in the working memory, then the rest of the operation.
 static __always_inline int on_route(void *ctx)
 {
@@ -339,7 +377,9 @@ static __always_inline int on_route(void *ctx)
 	if (!s)
 		return 0;
 	settle_route(&s->done, PLACE_ROUTE);
-	red_add(&s->done, 0);
+	settle(&s->done, 0);
+	if (s->now.act & ACT_SPAN)
+		jumps.call(ctx, JUMP_SPAN);
 	if (s->op.left)
 		jumps.call(ctx, JUMP_STEPS);
 	return 0;

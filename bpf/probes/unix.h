@@ -15,13 +15,13 @@ static __always_inline void end_closed(void *ctx, struct scratch *s, struct conn
 
 	finish(&s->done, c, sk, end_ns, fault);
 	if (!known) {
-		count(COUNT_RESPONSE_UNSEEN);
+		settle_unseen(&s->done);
 	} else {
 		if (s->done.pending)
 			s->done.key.route = cached_route(s->done.key.service, s->done.path);
 		if (s->done.pending && s->done.key.route == ROUTE_PENDING)
 			settle_route(&s->done, PLACE_ROUTE);
-		red_add(&s->done, 0);
+		settle(&s->done, 0);
 	}
 	if (!c->waiting)
 		return;

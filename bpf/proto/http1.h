@@ -65,6 +65,14 @@ static __always_inline void http1_header(struct scan *s, const u8 *window, u32 l
 		    (last & 0xffff) == (WORD('g', ':', 0, 0, 0, 0, 0, 0) & 0xffff))
 			s->coding_end = end;
 	}
+#ifdef SPANS
+	if (name == WORD('t', 'r', 'a', 'c', 'e', 'p', 'a', 'r') &&
+	    ((word_at(window, line + 8) | LOWER_CASE) & FIRST_BYTES(4)) == WORD('e', 'n', 't', ':', 0, 0, 0, 0)) {
+		s->trace_at = line + 12;
+		s->trace_end = end;
+		s->traces += s->traces < 2;
+	}
+#endif
 }
 
 // A line ends at the line feed at `at`. Returns 1 at the empty line that ends the head.

@@ -6,7 +6,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-ABI_SHA256: Final = "e733831ae043c64543132086f6f424a05ab0c398454c9b63317eafea3b2bd6f5"
+ABI_SHA256: Final = "4258f94269abefe54f5a0b5bc55d9e181a979497cc8b5f707cea64e9dc668fe6"
 
 PATH_BYTES: Final = 256
 DURATION_BUCKETS: Final = 24
@@ -161,6 +161,7 @@ class SpanFlag(IntEnum):
 
     HEAD_CUT = 1
     SAMPLED_PARENT = 2
+    TRACE_SEEN = 4
 
 
 class Unmatched(IntEnum):

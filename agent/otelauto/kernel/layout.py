@@ -35,6 +35,7 @@ _OFFSETS: Final = (
     ("fdtable", "fd"),
     ("file", "private_data"),
     ("file", "f_inode"),
+    ("file", "f_flags"),
     ("inode", "i_mode"),
     ("inode", "i_ino"),
     ("socket", "file"),

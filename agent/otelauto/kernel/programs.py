@@ -82,6 +82,7 @@ WITNESSES: Final[tuple[Layout, ...]] = (
     _witness("option", "value", abi.OPTIONS, abi.OPTIONS_OFFSETS),
     _witness("abi_event_process", "value", abi.EVENT_PROCESS, abi.EVENT_PROCESS_OFFSETS),
     _witness("abi_event_listen", "value", abi.EVENT_LISTEN, abi.EVENT_LISTEN_OFFSETS),
+    _witness("abi_event_span", "value", abi.EVENT_SPAN, abi.EVENT_SPAN_OFFSETS),
     _witness("abi_event_path", "value", abi.EVENT_PATH, abi.EVENT_PATH_OFFSETS),
 )
 
