@@ -147,7 +147,7 @@ enum span_bit {
 };
 
 // How the parent of a span was found. Only certain ones are named.
-enum parent_kind {
+enum parent {
 	PARENT_NONE = 0,		// the span is a root
 	PARENT_HEADER = 1,		// the request's own traceparent
 	PARENT_THREAD = 2,		// client: the request that its thread serves
@@ -347,7 +347,7 @@ struct event_span {
 	u8 fault;		// enum fault
 	u8 tls;			// 1: url.scheme is https
 	u8 family;		// 4, 6, or 1 for unix
-	u8 parent_kind;		// enum parent_kind
+	u8 parent_kind;		// enum parent
 	u8 flags;		// SPAN_FLAG_*
 	u8 server_address[16];	// IPv4 in the first four bytes
 	u8 client_address[16];

@@ -2,7 +2,7 @@
 #ifndef OTELAUTO_RED_H
 #define OTELAUTO_RED_H
 
-#include "span.h"
+#include "maps.h"
 
 // See FINE_BUCKETS.
 static __always_inline u32 fine_bucket(u64 ns)
@@ -95,21 +95,6 @@ static __always_inline void red_add(struct finished *done, u32 shared)
 		RED_ADD(value->request_bytes, done->request_bytes, shared);
 	if (done->response_bytes)
 		RED_ADD(value->response_bytes, done->response_bytes, shared);
-}
-
-// An exchange is over and known: counts it, and gives its span to the agent.
-static __always_inline void settle(struct finished *done, u32 shared)
-{
-	red_add(done, shared);
-	FORGET_MEMORY();
-	span_end(done);
-}
-
-// An exchange is over of which nothing is known.
-static __always_inline void settle_unseen(struct finished *done)
-{
-	count(COUNT_RESPONSE_UNSEEN);
-	span_drop(done);
 }
 
 #endif

@@ -6,7 +6,7 @@
 #include "../core/compat.h"
 #include "../core/stream.h"
 #include "../core/route.h"
-#include "../core/red.h"
+#include "../core/settle.h"
 
 #define FAMILY_UNIX 1
 #define FAMILY_INET 2

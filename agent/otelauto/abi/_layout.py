@@ -6,7 +6,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-ABI_SHA256: Final = "4258f94269abefe54f5a0b5bc55d9e181a979497cc8b5f707cea64e9dc668fe6"
+ABI_SHA256: Final = "47e63990cc4ffcc465ac95eb017d18c5b57f517c5e47dc8ba2951f428ce266aa"
 
 PATH_BYTES: Final = 256
 DURATION_BUCKETS: Final = 24
@@ -146,14 +146,14 @@ class SpanBit(IntEnum):
     PROXY = 4
 
 
-class ParentKind(IntEnum):
-    """enum parent_kind."""
+class Parent(IntEnum):
+    """enum parent."""
 
-    PARENT_NONE = 0
-    PARENT_HEADER = 1
-    PARENT_THREAD = 2
-    PARENT_CAUSE = 3
-    PARENT_CONNECTION = 4
+    NONE = 0
+    HEADER = 1
+    THREAD = 2
+    CAUSE = 3
+    CONNECTION = 4
 
 
 class SpanFlag(IntEnum):
