@@ -23,6 +23,8 @@ __all__ = [
     "ResourceMetrics",
     "Service",
     "Snapshot",
+    "Span",
+    "SpanAttributes",
     "Target",
     "sorted_attributes",
 ]
@@ -181,6 +183,38 @@ class Snapshot:
 
     time_unix_nano: int
     resources: tuple[ResourceMetrics, ...]
+
+
+#: Attributes of a span, in no order; a header has a list of values.
+SpanAttributes: TypeAlias = "tuple[tuple[str, AttributeValue | tuple[str, ...]], ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One sampled exchange, ready to be exported.
+
+    Attributes:
+        resource: the complete resource attributes; spans of one service share the object.
+        trace_id: 16 bytes.
+        span_id: 8 bytes.
+        parent_id: 8 bytes; empty: the span is a root.
+        remote_parent: the parent is another process's.
+        trace_state: the tracestate header of the request; empty: none.
+        failed: its status is Error; otherwise it is not set.
+    """
+
+    resource: Attributes
+    name: str
+    kind: Literal["server", "client"]
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes
+    remote_parent: bool
+    trace_state: str
+    start_unix_nano: int
+    end_unix_nano: int
+    attributes: SpanAttributes
+    failed: bool = False
 
 
 #: Reads the kernel's maps now and returns the cumulative state; safe to call from any thread.

@@ -20,16 +20,13 @@ import grpc  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
 from otelauto.errors import ExportError
 from otelauto.export import _outcome, _tls
 from otelauto.export._outcome import Outcome
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import MetricsData
-
+    from otelauto.export._outcome import Signal
     from otelauto.export.settings import OtlpSettings
 
 __all__ = ["GrpcTransport"]
@@ -48,12 +45,15 @@ class GrpcTransport:
     Args:
         settings: where and how; checked here.
         user_agent: the product's token, put before gRPC's own.
+        signal: what is sent.
 
     Raises:
         ExportError: the endpoint, a header or a certificate cannot be used.
     """
 
-    def __init__(self, settings: OtlpSettings, *, user_agent: str) -> None:
+    def __init__(
+        self, settings: OtlpSettings, *, user_agent: str, signal: Signal = "metrics"
+    ) -> None:
         endpoint, credentials = _tls.basic_credentials(settings.endpoint)
         self._target, self._secure = _target(endpoint)
         _tls.check_files(settings)
@@ -61,18 +61,20 @@ class GrpcTransport:
         self._user_agent = user_agent
         self._metadata = _metadata(settings, credentials)
         self._channel: grpc.Channel | None = None
+        self._encode, self._stub, self._refused_field = _official(signal)
 
-    def send(self, metrics: MetricsData, *, timeout_seconds: float) -> Outcome:
+    def send(self, data: Any, *, timeout_seconds: float) -> Outcome:
         """Encode and send once."""
         try:
-            request = encode_metrics(metrics)
+            request = self._encode(data)
         except Exception as error:  # noqa: BLE001 - one bad batch must not end the exporter
             return Outcome("encode", _outcome.root_cause(error))
         try:
             if self._channel is None:
                 self._channel = self._open(timeout_seconds)
-            stub: Any = MetricsServiceStub(self._channel)  # type: ignore[no-untyped-call]
-            answer = stub.Export(request, metadata=self._metadata, timeout=timeout_seconds)
+            answer = self._stub(self._channel).Export(
+                request, metadata=self._metadata, timeout=timeout_seconds
+            )
         except grpc.RpcError as error:
             outcome = _refused(error)
             if outcome.reason in {"connection", "tls"}:
@@ -84,7 +86,7 @@ class GrpcTransport:
         partial = answer.partial_success
         return Outcome(
             detail=_outcome.scrubbed(partial.error_message),
-            rejected_points=max(0, partial.rejected_data_points),
+            rejected=max(0, getattr(partial, self._refused_field)),
         )
 
     def close(self) -> None:
@@ -121,6 +123,25 @@ class GrpcTransport:
             options=options,
             compression=compression,
         )
+
+
+def _official(signal: Signal) -> tuple[Any, Any, str]:
+    """The official encoder and stub of a signal, and where an answer says how much it refused."""
+    if signal == "metrics":
+        from opentelemetry.exporter.otlp.proto.common.metrics_encoder import (  # noqa: PLC0415
+            encode_metrics,
+        )
+        from opentelemetry.proto.collector.metrics.v1 import (  # noqa: PLC0415
+            metrics_service_pb2_grpc,
+        )
+
+        return encode_metrics, metrics_service_pb2_grpc.MetricsServiceStub, "rejected_data_points"
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import (  # noqa: PLC0415
+        encode_spans,
+    )
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc  # noqa: PLC0415
+
+    return encode_spans, trace_service_pb2_grpc.TraceServiceStub, "rejected_spans"
 
 
 def _target(endpoint: str) -> tuple[str, bool]:

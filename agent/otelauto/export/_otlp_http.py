@@ -21,10 +21,6 @@ import requests
 import urllib3.exceptions
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceResponse,
-)
 from requests.adapters import HTTPAdapter
 
 from otelauto.errors import ExportError
@@ -32,9 +28,9 @@ from otelauto.export import _outcome, _tls
 from otelauto.export._outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from opentelemetry.sdk.metrics.export import MetricsData
+    from otelauto.export._outcome import Signal
 
     from otelauto.export.settings import OtlpSettings
 
@@ -53,12 +49,15 @@ class HttpTransport:
     Args:
         settings: where and how; checked here.
         user_agent: the product's token, put before the exporter's own.
+        signal: what is sent.
 
     Raises:
         ExportError: the endpoint, a header or a certificate cannot be used.
     """
 
-    def __init__(self, settings: OtlpSettings, *, user_agent: str) -> None:
+    def __init__(
+        self, settings: OtlpSettings, *, user_agent: str, signal: Signal = "metrics"
+    ) -> None:
         endpoint, credentials = _tls.basic_credentials(settings.endpoint)
         if not endpoint.startswith(("http://", "https://")):
             raise ExportError(
@@ -66,7 +65,9 @@ class HttpTransport:
                 hint="begin it with http:// or https://",
             )
         _tls.check_files(settings)
+        exporter, rejected = _official(signal)
         self._adapter = _Adapter(
+            rejected,
             headers=_headers(settings, credentials),
             user_agent=user_agent,
             verify=_verify(settings),
@@ -78,7 +79,7 @@ class HttpTransport:
         session.mount("http://", self._adapter)
         session.mount("https://", self._adapter)
         self._session = session
-        self._exporter = OTLPMetricExporter(
+        self._exporter = exporter(
             endpoint=endpoint,
             headers={"x-unused": "1"},  # none at all would make it read the environment's
             timeout=int(settings.timeout_seconds) or 1,
@@ -86,12 +87,12 @@ class HttpTransport:
             session=session,
         )
 
-    def send(self, metrics: MetricsData, *, timeout_seconds: float) -> Outcome:
+    def send(self, data: Any, *, timeout_seconds: float) -> Outcome:
         """Encode and send once."""
         self._adapter.timeout_seconds = timeout_seconds
         self._adapter.outcome = None
         try:
-            self._exporter.export(metrics)
+            self._exporter.export(data)
         except Exception as error:  # noqa: BLE001 - older encoders raise on what they cannot encode
             return Outcome("encode", _outcome.root_cause(error))
         return self._adapter.outcome or Outcome("encode", "the exporter did not send the data")
@@ -106,6 +107,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(
         self,
+        rejected: Callable[[bytes], tuple[int, str]],
         *,
         headers: Mapping[str, bytes],
         user_agent: str,
@@ -113,6 +115,7 @@ class _Adapter(HTTPAdapter):
         certificate: str | tuple[str, str] | None,
     ) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self._rejected = rejected
         self._headers = headers
         self._user_agent = user_agent
         self._verify = verify
@@ -140,7 +143,7 @@ class _Adapter(HTTPAdapter):
         }
         try:
             with super().send(request, **options) as response:
-                self.outcome = _answered(response)
+                self.outcome = _answered(response, self._rejected)
         except Exception as error:  # noqa: BLE001 - urllib3 and ssl let their own types through
             self.outcome = _failed(error)
         taken = requests.Response()
@@ -151,23 +154,47 @@ class _Adapter(HTTPAdapter):
         return taken
 
 
-def _answered(response: requests.Response) -> Outcome:
+def _official(signal: Signal) -> tuple[Any, Callable[[bytes], tuple[int, str]]]:
+    """The official exporter of a signal, and what tells how much a receiver refused, and why."""
+    response: Any
+    if signal == "metrics":
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
+            OTLPMetricExporter,
+        )
+        from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2  # noqa: PLC0415
+
+        response, field = metrics_service_pb2.ExportMetricsServiceResponse, "rejected_data_points"
+        exporter: Any = OTLPMetricExporter
+    else:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter,
+        )
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # noqa: PLC0415
+
+        response, field = trace_service_pb2.ExportTraceServiceResponse, "rejected_spans"
+        exporter = OTLPSpanExporter
+
+    def rejected(body: bytes) -> tuple[int, str]:
+        partial = response.FromString(body).partial_success
+        return getattr(partial, field), partial.error_message
+
+    return exporter, rejected
+
+
+def _answered(
+    response: requests.Response, rejected: Callable[[bytes], tuple[int, str]]
+) -> Outcome:
     status = response.status_code
     if 200 <= status < 300:
-        answer = ExportMetricsServiceResponse()
         try:
-            answer.ParseFromString(
+            number, message = rejected(
                 response.raw.read(_ANSWER_MAX_BYTES, decode_content=True) or b""
             )
         except (DecodeError, urllib3.exceptions.HTTPError, OSError):
             # The status says that the data was taken; receivers exist that add text to it, and a
             # body that is cut off must not have the same data sent again.
             return Outcome()
-        partial = answer.partial_success
-        return Outcome(
-            detail=_outcome.scrubbed(partial.error_message),
-            rejected_points=max(0, partial.rejected_data_points),
-        )
+        return Outcome(detail=_outcome.scrubbed(message), rejected=max(0, number))
     return Outcome(
         reason=str(status),
         detail=_outcome.scrubbed(response.reason or ""),

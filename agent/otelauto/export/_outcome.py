@@ -1,19 +1,28 @@
-"""What became of one OTLP request.
+"""What became of one OTLP request, of metrics or of spans.
 
 The vocabulary that the transports and the exporter share: values and small pure functions.
 """
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
-if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import MetricsData
+__all__ = [
+    "Outcome",
+    "Signal",
+    "Transport",
+    "pause_seconds",
+    "retry_after_seconds",
+    "root_cause",
+    "scrubbed",
+]
 
-__all__ = ["Outcome", "Transport", "retry_after_seconds", "root_cause", "scrubbed"]
+Signal: TypeAlias = Literal["metrics", "traces"]
 
 #: A receiver that asks for more patience than this is asked again after this.
 _RETRY_AFTER_MAX_SECONDS = 3600.0
@@ -32,14 +41,14 @@ class Outcome:
         detail: for people; never holds a credential.
         retryable: the same data may be accepted later.
         retry_after_seconds: the receiver's wish; None: none.
-        rejected_points: partial success: so many points were refused for good.
+        rejected: partial success: so many points or spans were refused for good.
     """
 
     reason: str = ""
     detail: str = ""
     retryable: bool = False
     retry_after_seconds: float | None = None
-    rejected_points: int = 0
+    rejected: int = 0
 
     @property
     def accepted(self) -> bool:
@@ -50,11 +59,32 @@ class Outcome:
 class Transport(Protocol):
     """One way to the receiver; it never retries and never raises for what the network does."""
 
-    def send(self, metrics: MetricsData, *, timeout_seconds: float) -> Outcome:
-        """Encode and send once."""
+    def send(self, data: Any, *, timeout_seconds: float) -> Outcome:
+        """Encode and send once.
+
+        Args:
+            data: what the official encoder of the transport's signal takes.
+            timeout_seconds: until the answer must be there.
+        """
 
     def close(self) -> None:
         """Let go of connections."""
+
+
+def pause_seconds(
+    failures: int, backoff_seconds: tuple[float, float], wish_seconds: float | None
+) -> float:
+    """How long to wait after a failure that may pass.
+
+    Args:
+        failures: in a row.
+        backoff_seconds: the first and the longest pause.
+        wish_seconds: of the receiver; None: none.
+    """
+    first, longest = backoff_seconds
+    pause = min(longest, math.ldexp(first, min(failures - 1, 16)))
+    pause *= random.uniform(0.8, 1.2)  # noqa: S311 - spreads a fleet, not a secret
+    return max(pause, wish_seconds or 0.0)
 
 
 def scrubbed(text: str) -> str:

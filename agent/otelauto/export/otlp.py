@@ -14,9 +14,6 @@ an answer that says "too large" the following requests are smaller.
 
 from __future__ import annotations
 
-import math
-import os
-import random
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -25,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from otelauto.export import _outcome
 from otelauto.export._delta import Delta
 from otelauto.export._merge import batches, merged
+from otelauto.export._connect import connected
 from otelauto.export._outcome import Outcome
 from otelauto.logs import Throttle
 
@@ -184,26 +182,7 @@ class OtlpExporter:
         old.close()
 
     def _connected(self, settings: OtlpSettings) -> Transport:
-        agent = f"otelauto/{self._version or '0'}"
-        transport: Transport
-        if settings.protocol == "grpc":
-            # gRPC writes a line of its own to stderr at each failed attempt, past the throttle.
-            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-            from otelauto.export._otlp_grpc import GrpcTransport  # noqa: PLC0415 - 10 MB
-
-            transport = GrpcTransport(settings, user_agent=agent)
-        else:
-            from otelauto.export._otlp_http import HttpTransport  # noqa: PLC0415 - 8 MB
-
-            transport = HttpTransport(settings, user_agent=agent)
-        if settings.insecure_skip_verify and not settings.endpoint.startswith("http://"):
-            self._log.warning(
-                "the receiver's certificate is not verified: anybody on the way can read and "
-                "change what is sent",
-                endpoint=_outcome.scrubbed(settings.endpoint),
-                setting="insecure_skip_verify",
-            )
-        return transport
+        return connected(settings, signal="metrics", version=self._version, log=self._log)
 
     def _run(self) -> None:
         tick = due = self._clock() + self._settings.interval_seconds
@@ -229,10 +208,9 @@ class OtlpExporter:
             due = tick
 
     def _pause_seconds(self, outcome: Outcome) -> float:
-        first, longest = self._backoff_seconds
-        pause = min(longest, math.ldexp(first, min(self._failures - 1, 16)))
-        pause *= random.uniform(0.8, 1.2)  # noqa: S311 - spreads a fleet, not a secret
-        return max(pause, outcome.retry_after_seconds or 0.0)
+        return _outcome.pause_seconds(
+            self._failures, self._backoff_seconds, outcome.retry_after_seconds
+        )
 
     def _export_all(self, *, time_limit_seconds: float) -> Outcome:
         """One collection in as many requests as it needs; the first failure ends it."""
@@ -274,8 +252,8 @@ class OtlpExporter:
             status = replace(
                 status, successes=status.successes + 1, last_success_unix_nano=time.time_ns()
             )
-            if outcome.rejected_points:
-                _count(dropped, "rejected", outcome.rejected_points)
+            if outcome.rejected:
+                _count(dropped, "rejected", outcome.rejected)
         else:
             errors = dict(status.errors)
             _count(errors, outcome.reason, 1)
@@ -288,12 +266,12 @@ class OtlpExporter:
     def _say(self, outcome: Outcome) -> None:
         endpoint = _outcome.scrubbed(self._settings.endpoint)
         if outcome.accepted:
-            if outcome.rejected_points or outcome.detail:
+            if outcome.rejected or outcome.detail:
                 self._warn(
                     "the receiver accepted the metrics only in part",
                     cause="partial",
                     endpoint=endpoint,
-                    rejected_points=outcome.rejected_points,
+                    rejected_points=outcome.rejected,
                     detail=outcome.detail,
                 )
             return

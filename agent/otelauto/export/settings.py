@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["OtlpSettings", "PrometheusSettings"]
+__all__ = ["OtlpSettings", "PrometheusSettings", "SpanBatches"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OtlpSettings:
-    """Where and how OTLP metrics are pushed.
+    """Where and how metrics, or spans, are pushed over OTLP.
 
     Attributes:
         endpoint: HTTP: the full URL, including the signal's path; gRPC: "http://host:port" in
@@ -27,9 +27,9 @@ class OtlpSettings:
         client_key: PEM file of the client's private key; empty: none.
         client_certificate: PEM file of the client's certificate chain; empty: none.
         insecure_skip_verify: accept any certificate of the receiver; warned of at each start.
-        temporality: "delta" for counters and histograms, "lowmemory" for histograms only.
-        interval_seconds: between the starts of two exports.
-        batch_points: at most so many data points in one request, so that no receiver's default
+        temporality: metrics: "delta" for counters and histograms, "lowmemory" for histograms only.
+        interval_seconds: metrics: between the starts of two exports.
+        batch_points: metrics: at most so many data points in one request, so that no receiver's default
             limit on the size of a message (4 MiB for gRPC) is met.
     """
 
@@ -52,6 +52,21 @@ class OtlpSettings:
         return (
             f"OtlpSettings(protocol={self.protocol!r}, interval_seconds={self.interval_seconds})"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SpanBatches:
+    """How spans wait for their export (OpenTelemetry, trace SDK, batching processor).
+
+    Attributes:
+        queue_size: most spans that wait; further ones are dropped and counted.
+        batch_size: most spans in one request.
+        delay_seconds: how long a span waits for others at most.
+    """
+
+    queue_size: int = 4096
+    batch_size: int = 4096
+    delay_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
