@@ -1,13 +1,14 @@
 """The composition root: from a configuration to the parts of one run, wired.
 
 Everything is built here, then everything is started (``run``). It shows the whole agent on a page:
-kernel -> session (watch, routes, aggregate) -> exporters.
+kernel -> session (watch, routes, aggregate) -> exporters, and kernel -> spans -> their exporters.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 from otelauto.app.exporters import Exporters
 from otelauto.app.report import Report
 from otelauto.app.session import Session
+from otelauto.app.span_sinks import SpanSinks
+from otelauto.app.spans import SpanPipeline
 from otelauto.app.start import bring_up
 from otelauto.discovery.configured import configured_selection
 from otelauto.discovery.identity import Host, read_host
@@ -45,6 +48,7 @@ class Parts:
     session: Session
     report: Report
     exporters: Exporters
+    spans: SpanPipeline | None = None
 
 
 def build(loaded: Loaded, log: Any) -> Parts:
@@ -83,11 +87,21 @@ def build(loaded: Loaded, log: Any) -> Parts:
             host=host,
         )
         exporters = Exporters(config, report.collect, log)
-        report.watch_exporters(exporters)
+        spans = _spans(config, kernel, session, log)
+        report.watch_exporters(exporters, spans)
     except BaseException:
         kernel.close()
         raise
-    return Parts(kernel, session, report, exporters)
+    return Parts(kernel, session, report, exporters, spans)
+
+
+def _spans(config: Config, kernel: Kernel, session: Session, log: Any) -> SpanPipeline | None:
+    if kernel.span_events is None:
+        return None
+    sinks = SpanSinks(config, stream=sys.stdout, log=log)
+    return SpanPipeline(
+        config, ring=kernel.span_events, traced=session.traced, sinks=sinks, log=log
+    )
 
 
 def _kernel_settings(config: Config, seed: int) -> KernelSettings:
@@ -100,6 +114,7 @@ def _kernel_settings(config: Config, seed: int) -> KernelSettings:
         max_series=config.ebpf.max_series,
         route_seed=seed,
         state_dir=_state_dir(),
+        spans=config.has_traces_exporter,
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from otelauto.app.exporters import Exporters
     from otelauto.app.session import Session
+    from otelauto.app.spans import SpanPipeline
     from otelauto.config.schema import Config
     from otelauto.discovery.identity import Host
     from otelauto.kernel.driver import Kernel
@@ -56,6 +57,7 @@ class Report:
         self._start_unix_nano = start_unix_nano
         self._host = host
         self._exporters: Exporters | None = None
+        self._spans: SpanPipeline | None = None
         # The agent's own counts belong to the series of the same snapshot.
         self._lock = threading.Lock()
         self._config_unix_nano = time.time_ns()
@@ -63,9 +65,9 @@ class Report:
         self._reloads: Counter[str] = Counter()
         self._last_reload_successful = True
 
-    def watch_exporters(self, exporters: Exporters) -> None:
+    def watch_exporters(self, exporters: Exporters, spans: SpanPipeline | None = None) -> None:
         """The exporters, which are built after this."""
-        self._exporters = exporters
+        self._exporters, self._spans = exporters, spans
 
     def reloaded(self, config: Config | None) -> None:
         """A reload took effect, or was refused (None)."""
@@ -91,7 +93,7 @@ class Report:
             return Snapshot(now, resources)
 
     def _facts(self) -> Facts:
-        exporters = self._exporters
+        exporters, spans = self._exporters, self._spans
         return Facts(
             start_unix_nano=self._start_unix_nano,
             hook=self._kernel.way,
@@ -109,7 +111,11 @@ class Report:
                 for name, info in self._kernel.program_infos().items()
                 if info.run_count
             },
-            exporters=exporters.facts if exporters else (),
+            exporters=(
+                *(exporters.facts if exporters else ()),
+                *(spans.facts if spans else ()),
+            ),
+            spans=spans.counts if spans else {},
             scrapes=exporters.scrapes if exporters else {},
             config_hash=self._hash,
             config_unix_nano=self._config_unix_nano,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _START_SECONDS = 90.0
+#: Share of the time to stop in which the last spans are sent.
+_SPANS_SHARE = 0.4
 _IDLE = "disabled by OTEL_SDK_DISABLED"
 
 
@@ -98,6 +101,10 @@ class _Running:
             loop.on_signal(number, loop.stop)
         loop.on_signal(signal.SIGHUP, lambda: self.reload(notifier))
         loop.on_readable(self.parts.kernel.events.fileno(), self.parts.session.on_events)
+        spans = self.parts.spans
+        if spans is not None:
+            spans.start()
+            loop.on_readable(spans.fileno(), spans.on_readable)
         if notifier.watchdog_seconds:
             loop.every(notifier.watchdog_seconds, notifier.alive)
         self.parts.session.start()
@@ -107,7 +114,13 @@ class _Running:
         loop.run()
         notifier.stopping()
         self.log.info("stopping")
-        self.parts.exporters.stop(self.loaded.config.shutdown_timeout_seconds)
+        seconds = self.loaded.config.shutdown_timeout_seconds
+        if spans is not None:
+            # First, so that the last metrics tell what became of the last spans.
+            begin = time.monotonic()
+            spans.stop(seconds * _SPANS_SHARE)
+            seconds = max(0.0, seconds - (time.monotonic() - begin))
+        self.parts.exporters.stop(seconds)
         return 0
 
     def _say_ready(self, notifier: Notifier) -> None:
@@ -135,7 +148,7 @@ class _Running:
             config = applied(self.loaded.config, fresh.config)
             selection = configured_selection(config)
             # The exporters first: they are all that can refuse what was read without a fault.
-            self.parts.exporters.reload(config)
+            self._reload_exporters(config)
         except OtelautoError as error:
             refused = "; the last reload was refused"
             self.log.error(  # noqa: TRY400 - what was written is wrong, not the agent
@@ -147,6 +160,17 @@ class _Running:
             self._adopt(fresh, config)
         notifier.ready(self._status() + refused)
 
+    def _reload_exporters(self, config: Config) -> None:
+        spans = self.parts.spans
+        if spans is not None:
+            spans.reload(config)
+        try:
+            self.parts.exporters.reload(config)
+        except BaseException:
+            if spans is not None:
+                spans.reload(self.loaded.config)
+            raise
+
     def _adopt(self, fresh: Loaded, config: Config) -> None:
         changes = diff(self.loaded.config, fresh.config)
         if changes.touches("log_level"):
@@ -155,7 +179,10 @@ class _Running:
         self.parts.report.reloaded(config)
         targets = len(self.parts.session.targets())
         self.log.info("reloaded", changed=list(changes.live), processes=targets)
-        if changes.restart:
-            self.log.warning("these changes need a restart", options=list(changes.restart))
+        restart = list(changes.restart)
+        if config.has_traces_exporter and self.parts.spans is None:
+            restart.append("otel_traces_export.endpoint")
+        if restart:
+            self.log.warning("these changes need a restart", options=restart)
         for notice in fresh.notices:
             self.log.warning("configuration notice", notice=notice)

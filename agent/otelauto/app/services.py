@@ -12,20 +12,45 @@ from typing import TYPE_CHECKING, Final, cast
 from otelauto.abi import _layout as abi
 from otelauto.app.selftest import SERVICE as SELF_TEST_SERVICE
 from otelauto.routes.rules import RouteRules
+from otelauto.spans.sampling import OFF, tracing
 
 if TYPE_CHECKING:
     from otelauto.config.schema import Config
-    from otelauto.config.selection import EntryRoutes
-    from otelauto.model import Service
+    from otelauto.config.selection import EntryRoutes, EntrySampler
+    from otelauto.model import Exports, Service
     from otelauto.routes.rules import Policy
+    from otelauto.spans.sampling import Tracing
 
-__all__ = ["ServiceIds", "route_rules", "service_key", "without_patterns"]
+__all__ = [
+    "ServiceIds",
+    "Signals",
+    "route_rules",
+    "service_key",
+    "service_tracing",
+    "without_patterns",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What is exported of a service.
+
+    Attributes:
+        exports: the signals that are asked for.
+        sampler: of the entry that selected it; None: the global one.
+        exe: its executable.
+    """
+
+    exports: Exports
+    sampler: EntrySampler | None = None
+    exe: str = ""
 
 
 @dataclass(slots=True)
 class _Record:
     service: Service
     entry: EntryRoutes | None
+    signals: Signals
     processes: int = 0
     empty_since_seconds: float = 0.0
 
@@ -50,13 +75,13 @@ class ServiceIds:
         """The same service with other attributes, after it was started anew."""
         self._records[number].service = service
 
-    def add(self, service: Service, entry: EntryRoutes | None) -> int:
+    def add(self, service: Service, entry: EntryRoutes | None, signals: Signals) -> int:
         """A new id; 0 if there are as many services as there can be."""
         for _ in range(abi.MAX_SERVICES):
             number = self._next
             self._next = number + 1 if number + 1 < SELF_TEST_SERVICE else 1
             if number not in self._records:
-                self._records[number] = _Record(service, entry)
+                self._records[number] = _Record(service, entry, signals)
                 self._ids[service_key(service)] = number
                 return number
         return 0
@@ -72,6 +97,14 @@ class ServiceIds:
     def set_entry(self, number: int, entry: EntryRoutes | None) -> None:
         """Other routes of the selecting entry."""
         self._records[number].entry = entry
+
+    def signals(self, number: int) -> Signals:
+        """What is exported of it."""
+        return self._records[number].signals
+
+    def set_signals(self, number: int, signals: Signals) -> None:
+        """What is exported of it from now on."""
+        self._records[number].signals = signals
 
     def hold(self, number: int) -> None:
         """A process of the service began."""
@@ -115,14 +148,21 @@ def route_rules(config: Config, entry: EntryRoutes | None) -> RouteRules:
     own = entry.patterns if entry else ()
     own_ignored = entry.ignored_patterns if entry else ()
     unmatched = (entry.unmatched if entry else "") or routes.unmatched
-    ignored = routes.ignored_patterns if routes.ignore_mode in {"all", "metrics"} else ()
     return RouteRules(
         patterns=(*own, *routes.patterns),
-        ignored_patterns=(*own_ignored, *ignored),
+        ignored_patterns=(*own_ignored, *routes.ignored_patterns),
         unmatched=cast("Policy", unmatched),
         placeholder=routes.placeholder,
         max_routes=routes.max_per_service,
     )
+
+
+def service_tracing(config: Config, signals: Signals) -> Tracing:
+    """How the exchanges of a service become spans."""
+    if "traces" not in signals.exports or not config.has_traces_exporter:
+        return OFF
+    sampler = signals.sampler or config.otel_traces_export.sampler
+    return tracing(sampler.name, sampler.arg, exe=signals.exe)
 
 
 def without_patterns(rules: RouteRules) -> RouteRules:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from otelauto.abi import _layout as abi
+from otelauto.app.paths import ServicePaths
 from otelauto.app.records import life_event, path_event
-from otelauto.app.services import ServiceIds, route_rules, service_key, without_patterns
+from otelauto.app.services import ServiceIds, Signals
 from otelauto.discovery.events import TargetAdded, TargetRemoved
 from otelauto.discovery.proc import read_stat
 from otelauto.errors import ConfigError
@@ -21,14 +22,14 @@ from otelauto.logs import Throttle
 from otelauto.metrics.resource import service_resource
 from otelauto.metrics.series import SeriesKey, series_key
 from otelauto.model import ResourceMetrics
-from otelauto.routes.table import PendingPath
+from otelauto.spans.build import Traced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from otelauto.app.paths import PathId
     from otelauto.config.schema import Config
-    from otelauto.config.selection import EntryRoutes
     from otelauto.discovery.events import Change
     from otelauto.discovery.identity import Host
     from otelauto.discovery.selection import Selection
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     from otelauto.discovery.watch import Watch
     from otelauto.kernel.driver import Kernel
     from otelauto.metrics.aggregate import Aggregate
-    from otelauto.model import Service, Target
-    from otelauto.routes.steps import Update
+    from otelauto.model import Attributes, Target
     from otelauto.routes.table import RouteTable
 
 __all__ = ["Session"]
@@ -46,6 +46,7 @@ __all__ = ["Session"]
 _KEEP_SECONDS: Final = 300.0
 #: Collections without a change after which the entry of a path that has a route now is deleted.
 _IDLE_READS: Final = 3
+_NO_PATH: Final = bytes(8)
 _EVENT_BITS: Final = {"exec": abi.EventBit.EXEC, "listen": abi.EventBit.LISTEN}
 
 
@@ -88,6 +89,7 @@ class Session:
         self._clock = clock
         self._lock = threading.RLock()
         self._services = ServiceIds()
+        self._paths = ServicePaths(kernel, routes, self._services, self._fault)
         self._service_of: dict[int, int] = {}  # process id -> service id
         self._events_lost = 0
         self._throttle = Throttle(clock)
@@ -117,7 +119,7 @@ class Session:
             self._apply(self._watch.reselect(selection))
             self._want_events()
             for number in self._services.numbers():
-                self._set_rules(number, self._services.entry(number))
+                self._paths.set_rules(config, number, self._services.entry(number))
 
     def targets(self) -> tuple[Target, ...]:
         """What is instrumented now."""
@@ -128,12 +130,15 @@ class Session:
         return Counter(target.name_rule for target in self._watch.targets())
 
     def _want_events(self) -> None:
-        self._kernel.want_events(sum(_EVENT_BITS[kind] for kind in self._watch.wanted_events()))
+        self._kernel.want_events(
+            sum(_EVENT_BITS[kind] for kind in self._watch.wanted_events()),
+            span_limit=self._config.otel_traces_export.max_spans_per_second,
+        )
 
     def _on_event(self, record: bytes) -> None:
         path = path_event(record)
         if path is not None:
-            self._on_path(path)
+            self._paths.seen(path)
             return
         event = life_event(record)
         if event is not None:
@@ -152,7 +157,7 @@ class Session:
 
     def _instrument(self, target: Target, match: Match) -> None:
         pid = target.process.pid
-        if "metrics" not in target.exports:
+        if "metrics" not in target.exports and not self._is_traced(target):
             self._kernel.drop_target(pid)
             return
         try:
@@ -183,6 +188,9 @@ class Session:
             exe=target.process.exe,
         )
 
+    def _is_traced(self, target: Target) -> bool:
+        return "traces" in target.exports and self._kernel.settings.spans
+
     def _forget(self, pid: int) -> None:
         self._kernel.drop_target(pid)
         if self._release(pid):
@@ -205,69 +213,22 @@ class Session:
         )
 
     def _service_id(self, target: Target, match: Match) -> int:
+        signals = Signals(target.exports, match.sampler, target.process.exe)
         number = self._services.find(target.service)
         if number:
             self._services.rename(number, target.service)
-            self._set_rules(number, match.routes)
+            self._services.set_signals(number, signals)
+            self._paths.set_rules(self._config, number, match.routes)
             return number
-        number = self._services.add(target.service, match.routes)
+        number = self._services.add(target.service, match.routes, signals)
         if number:
             try:
-                update = self._add_routes(number, target.service, match.routes)
-                self._put_routes(update)
-                if not self._kernel.open_service(number, self._routes.service_entry(number)):
+                if not self._paths.open(self._config, number, target.service, match.routes):
                     self._log.warning("the aggregate is full: raise ebpf.max_series", id=number)
             except OSError:
                 self._remove(number)
                 raise
-            self._kernel.delete_routes(update)
         return number
-
-    # --- routes ---------------------------------------------------------------------------------
-
-    def _add_routes(self, number: int, service: Service, entry: EntryRoutes | None) -> Update:
-        """A service whose patterns find no room is counted without them."""
-        key, rules = service_key(service), route_rules(self._config, entry)
-        try:
-            return self._routes.service_added(number, key=key, rules=rules)
-        except ConfigError as error:
-            self._fault("the routes of a service are refused, it is counted without", error)
-            return self._routes.service_added(number, key=key, rules=without_patterns(rules))
-
-    def _set_rules(self, number: int, entry: EntryRoutes | None) -> None:
-        self._services.set_entry(number, entry)
-        try:
-            self._write(number, self._routes.reload(number, route_rules(self._config, entry)))
-        except ConfigError as error:
-            self._fault("the routes of a service are refused, those of before stay", error)
-
-    def _on_path(self, key: abi.PathKey) -> None:
-        record = self._kernel.path(key)
-        if record is None or key.service not in self._services:
-            return
-        decision = self._routes.path_seen(key.service, record.text, truncated=record.truncated)
-        self._write(key.service, decision.update)
-        self._cache(key, decision.route)
-
-    def _write(self, number: int, update: Update) -> None:
-        """Carries out an update in the order that lets a walk see the old or the new routes."""
-        if not update:
-            return
-        self._put_routes(update)
-        self._kernel.set_service(number, self._routes.service_entry(number))
-        self._kernel.delete_routes(update)
-
-    def _put_routes(self, update: Update) -> None:
-        """Where the kernel has no room for a route, paths that have it are resolved here."""
-        try:
-            self._kernel.put_routes(update)
-        except OSError as error:
-            self._fault("the kernel has no room for more routes", error)
-
-    def _cache(self, key: abi.PathKey, route: int) -> None:
-        if route != abi.Route.PENDING:
-            generation = self._routes.service_entry(key.service).generation
-            self._kernel.cache_route(key, route, generation)
 
     # --- collection -----------------------------------------------------------------------------
 
@@ -275,8 +236,7 @@ class Session:
         """Everything counted so far, by service."""
         with self._lock:
             self._after_loss()
-            for number, update in self._routes.settle().items():
-                self._write(number, update)
+            self._paths.settle()
             self._read()
             self._expire()
             return self._resources()
@@ -305,6 +265,34 @@ class Session:
         with self._lock:
             return sum(self._routes.is_closed(n) for n in self._services.numbers())
 
+    def traced(self, exchanges: Sequence[tuple[abi.EventSpan, bytes]]) -> list[Traced | None]:
+        """What the services of spans say of them; None: it is not to be reported.
+
+        Args:
+            exchanges: the records, and the path of each as it was sent.
+        """
+        with self._lock:
+            known: dict[int, Attributes] = {}
+            return [
+                self._traced_one(event, route, known)
+                for (event, _), route in zip(
+                    exchanges, self._paths.of_spans(exchanges), strict=True
+                )
+            ]
+
+    def _traced_one(
+        self, event: abi.EventSpan, route: int, known: dict[int, Attributes]
+    ) -> Traced | None:
+        number = event.service
+        if number not in self._services:
+            return None
+        if self._paths.is_ignored(self._config, number, route, signal="traces"):
+            return None
+        resource = known.get(number)
+        if resource is None:
+            resource = known[number] = self._resource(number)
+        return Traced(resource, self._paths.name(number, route))
+
     def _after_loss(self) -> None:
         lost = self._kernel.counts()[abi.Count.EVENT_LOST]
         if lost > self._events_lost:
@@ -318,52 +306,33 @@ class Session:
     def _read(self) -> None:
         self._kernel.end_closed()
         items = list(self._kernel.red())
-        found = self._resolve(items)
+        found = self._paths.resolve(
+            key
+            for raw, _ in items
+            if raw[:8] != _NO_PATH and not self._aggregate.knows(raw)
+            for key in (abi.RedKey._make(abi.RED_KEY.unpack(raw)),)
+        )
         self._take_in(items, found)
         idle = self._aggregate.idle(_IDLE_READS)
         if idle:
             self._take_in(self._kernel.take_red(idle), found)
             self._aggregate.forget(idle)
 
-    def _take_in(self, items: list[tuple[bytes, bytes]], found: Mapping[_Path, int]) -> None:
+    def _take_in(self, items: list[tuple[bytes, bytes]], found: Mapping[PathId, int]) -> None:
         self._aggregate.read(
             items, now_unix_nano=time.time_ns(), place=lambda key: self._place(key, found)
         )
 
-    def _resolve(self, items: list[tuple[bytes, bytes]]) -> dict[_Path, int]:
-        """Routes of the paths that the kernel left pending, by service and hash."""
-        waiting: dict[int, dict[int, PendingPath]] = {}
-        found: dict[_Path, int] = {}
-        for raw, _ in items:
-            if raw[:8] == _NO_PATH or self._aggregate.knows(raw):
-                continue
-            key = abi.RedKey(*abi.RED_KEY.unpack(raw))
-            record = self._kernel.path(abi.PathKey(key.path, key.service))
-            if record is None:
-                found[key.service, key.path] = abi.Route.OTHER
-                continue
-            path = PendingPath(record.text, record.truncated, succeeded=True)
-            waiting.setdefault(key.service, {})[key.path] = path
-        for service, paths in waiting.items():
-            routes, update = self._routes.resolve_pending(service, tuple(paths.values()))
-            if service in self._services:
-                self._write(service, update)
-            for hash_, route in zip(paths, routes, strict=True):
-                found[service, hash_] = route
-                if service in self._services:
-                    self._cache(abi.PathKey(hash_, service), route)
-        return found
-
-    def _place(self, key: abi.RedKey, found: Mapping[_Path, int]) -> SeriesKey | None:
-        if key.service not in self._services:
+    def _place(self, key: abi.RedKey, found: Mapping[PathId, int]) -> SeriesKey | None:
+        service = key.service
+        if service not in self._services:
             return None
-        route = found.get((key.service, key.path), key.route) if key.path else key.route
-        if self._routes.is_ignored(key.service, route):
+        if "metrics" not in self._services.signals(service).exports:
             return None
-        return series_key(key._replace(path=0, route=route), self._name(key.service, route))
-
-    def _name(self, service: int, route: int) -> str | None:
-        return None if route == abi.Route.NONE else self._routes.route_name(service, route)
+        route = found.get((service, key.path), key.route) if key.path else key.route
+        if self._paths.is_ignored(self._config, service, route, signal="metrics"):
+            return None
+        return series_key(key._replace(path=0, route=route), self._paths.name(service, route))
 
     def _expire(self) -> None:
         for number in self._services.expired(self._clock(), _KEEP_SECONDS):
@@ -385,16 +354,12 @@ class Session:
                 message, reason=str(error), exc_info=error if unexpected else None, **held
             )
 
-    def _resources(self) -> tuple[ResourceMetrics, ...]:
+    def _resource(self, number: int) -> Attributes:
         extra = self._config.resource_attributes
+        return service_resource(self._services.service(number), self._host, extra=extra)
+
+    def _resources(self) -> tuple[ResourceMetrics, ...]:
         return tuple(
-            ResourceMetrics(
-                service_resource(self._services.service(number), self._host, extra=extra), families
-            )
+            ResourceMetrics(self._resource(number), families)
             for number, families in self._aggregate.families().items()
         )
-
-
-_NO_PATH: Final = bytes(8)
-#: The service and the hash of a path.
-_Path: TypeAlias = "tuple[int, int]"

@@ -118,27 +118,14 @@ def _selection(config: Config) -> Iterator[Finding]:
 
 
 def _exporters(config: Config) -> Iterator[Finding]:
-    traces = config.otel_traces_export.enabled
-    paths = ("otel_traces_export.exact_endpoint", "otel_traces_export.endpoint")
-    if not config.has_metrics_exporter:
-        if traces:
-            yield Finding(
-                "only traces are enabled, and this version does not export traces yet; set"
-                " otel_metrics_export.endpoint or prometheus_export.port",
-                paths,
-                missing=True,
-            )
-        else:
-            yield Finding(
-                "no exporter is enabled; set otel_metrics_export.endpoint,"
-                " prometheus_export.port or print_traces (variables"
-                " OTEL_EXPORTER_OTLP_ENDPOINT, PROMETHEUS_PORT, PRINT_TRACES)",
-                _EXPORTERS,
-                missing=True,
-            )
-    elif traces:
-        message = "traces are not exported yet by this version; metrics are"
-        yield Finding(message, paths, fatal=False)
+    if not config.has_metrics_exporter and not config.has_traces_exporter:
+        yield Finding(
+            "no exporter is enabled; set otel_metrics_export.endpoint,"
+            " otel_traces_export.endpoint, prometheus_export.port or print_traces (variables"
+            " OTEL_EXPORTER_OTLP_ENDPOINT, PROMETHEUS_PORT, PRINT_TRACES)",
+            _EXPORTERS,
+            missing=True,
+        )
 
 
 def _entries(entries: tuple[Selector, ...], prefix: str) -> Iterator[Finding]:

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from otelauto.config.exposition import report_peer_option, report_target_option
-from otelauto.config.kinds import BOOLEAN, PATH, choice, duration, integer, milliseconds
+from otelauto.config.kinds import (
+    BOOLEAN,
+    PATH,
+    TEXT,
+    choice,
+    duration,
+    integer,
+    milliseconds,
+    sequence,
+)
 from otelauto.config.selection import Sampler
 from otelauto.config.web_kinds import HEADERS, URL
 from otelauto.options import Variable, opt, section
@@ -25,6 +34,33 @@ __all__ = [
     "otlp_url",
 ]
 
+#: The first four are those of the semantic conventions (url.query); the others hold credentials.
+_REDACTED_QUERY_KEYS = (
+    "AWSAccessKeyId",
+    "Signature",
+    "sig",
+    "X-Goog-Signature",
+    "X-Amz-Signature",
+    "X-Amz-Credential",
+    "X-Amz-Security-Token",
+    "access_token",
+    "api_key",
+    "apikey",
+    "auth",
+    "client_secret",
+    "code",
+    "id_token",
+    "jwt",
+    "key",
+    "password",
+    "passwd",
+    "pwd",
+    "refresh_token",
+    "secret",
+    "session",
+    "sid",
+    "token",
+)
 _PROTOCOLS = ("http/protobuf", "grpc")
 
 
@@ -220,7 +256,7 @@ class OtelMetricsExport:
 
 @dataclass(frozen=True, slots=True)
 class OtelTracesExport:
-    """Traces over OTLP; checked already, not exported yet."""
+    """Traces over OTLP."""
 
     endpoint: Url | None = _endpoint()
     exact_endpoint: Url | None = _exact_endpoint("TRACES")
@@ -233,6 +269,31 @@ class OtelTracesExport:
     client_certificate: str = _file("TRACES", name="CLIENT_CERTIFICATE", what=_CERTIFICATE)
     insecure_skip_verify: bool = _skip_verify()
     sampler: Sampler = section(Sampler, help="Which traces are kept.")
+    max_spans_per_second: int = opt(
+        1000,
+        kind=integer(0, 10_000_000),
+        help="Most spans of this host in a second; further ones are left out in the kernel and"
+        " counted. 0 means no bound.",
+    )
+    url_query: bool = opt(
+        False,
+        kind=BOOLEAN,
+        help="Whether spans have the query of the request's URL, without the values of"
+        " `redacted_query_keys`.",
+    )
+    redacted_query_keys: tuple[str, ...] = opt(
+        _REDACTED_QUERY_KEYS,
+        kind=sequence(TEXT),
+        help="Names of the query's parameters whose value is replaced by `REDACTED`, in any case"
+        " of letters.",
+    )
+    request_headers: tuple[str, ...] = opt(
+        (),
+        kind=sequence(TEXT),
+        help="Names of the request headers that become attributes, as"
+        " `http.request.header.<name>`.",
+        example="[x-request-id]",
+    )
     max_export_batch_size: int = opt(
         4096,
         kind=integer(1, 1_000_000),

@@ -155,7 +155,7 @@ class Ebpf:
         kind=BOOLEAN,
         help="Whether Beyla reads the trace context of incoming requests.",
         env=("BEYLA_BPF_TRACK_REQUEST_HEADERS", "BPF_TRACK_REQUEST_HEADERS"),
-        inert="trace context is part of traces, which are not exported yet",
+        inert="trace context is read wherever traces are exported",
     )
 
 
@@ -302,7 +302,7 @@ class Config:
     )
     otel_metrics_export: OtelMetricsExport = section(OtelMetricsExport, help="Metrics over OTLP.")
     otel_traces_export: OtelTracesExport = section(
-        OtelTracesExport, help="Traces over OTLP; checked already, not exported yet."
+        OtelTracesExport, help="Traces over OTLP, and what they hold."
     )
     prometheus_export: PrometheusExport = section(
         PrometheusExport, help="Metrics to be scraped by Prometheus."
@@ -355,3 +355,8 @@ class Config:
             or self.prometheus_export.enabled
             or self.printer != "disabled"
         )
+
+    @property
+    def has_traces_exporter(self) -> bool:
+        """Whether spans go anywhere."""
+        return self.otel_traces_export.enabled or self.printer in {"text", "json"}

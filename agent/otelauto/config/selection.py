@@ -161,9 +161,7 @@ class Selector:
         help="Signals that are exported for these processes, `metrics` and `traces`; an empty"
         " list means none.",
     )
-    sampler: EntrySampler = section(
-        EntrySampler, help="Which of their traces are kept, once traces are exported."
-    )
+    sampler: EntrySampler = section(EntrySampler, help="Which of their traces are kept.")
 
     @property
     def has_criterion(self) -> bool:

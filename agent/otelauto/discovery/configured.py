@@ -27,7 +27,8 @@ def configured_selection(config: Config) -> Selection:
     """Compiles all options that select processes.
 
     The quick selectors of `ebpf` come first, so that the entries of discovery.instrument override
-    what they set; Match.routes is the EntryRoutes of an entry that has any.
+    what they set; Match.routes is the EntryRoutes of an entry that has any, Match.sampler its
+    EntrySampler.
 
     Raises:
         ConfigError: a glob or regular expression does not compile.
@@ -71,6 +72,7 @@ def _entries(key: str, entries: tuple[Entry, ...]) -> Iterator[Selector]:
             namespace=entry.namespace,
             exports=_exports(entry.exports),
             routes=entry.routes if entry.routes != EntryRoutes() else None,
+            sampler=entry.sampler if entry.sampler.name else None,
             label=f"{key}[{index}]",
         )
 

@@ -140,14 +140,16 @@ class Selection:
                 )
 
     def _merge(self, entries: tuple[int, ...]) -> Match:
-        name, namespace, exports, routes = "", "", self._exports, None
+        name, namespace, exports = "", "", self._exports
+        routes = sampler = None
         for index in entries:
             each = self._selectors[index]
             name = each.name or name
             namespace = each.namespace or namespace
             exports = exports if each.exports is None else each.exports
             routes = routes if each.routes is None else each.routes
-        return Match(entries, name, namespace, exports, routes)
+            sampler = sampler if each.sampler is None else each.sampler
+        return Match(entries, name, namespace, exports, routes, sampler)
 
 
 def _all_hold(criteria: tuple[_Criterion, ...], view: ProcessView, heard: frozenset[int]) -> bool:

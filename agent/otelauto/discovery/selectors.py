@@ -33,6 +33,7 @@ class Selector:
         namespace: service.namespace; empty: the process decides.
         exports: the signals to export; None: the earlier entry or the default decides.
         routes: settings of routes that only the composition root understands; None: none.
+        sampler: settings of sampling that only the composition root understands; None: none.
         label: where it stands in the configuration; empty: in its list, at its position.
     """
 
@@ -48,6 +49,7 @@ class Selector:
     namespace: str = ""
     exports: Exports | None = None
     routes: Any = None
+    sampler: Any = None
     label: str = ""
 
 
@@ -61,6 +63,7 @@ class Match:
         namespace: service.namespace; empty: the process decides.
         exports: the signals to export.
         routes: the last one's that sets it; None: none does.
+        sampler: likewise.
     """
 
     entries: tuple[int, ...]
@@ -68,6 +71,7 @@ class Match:
     namespace: str
     exports: Exports
     routes: Any = None
+    sampler: Any = None
 
 
 @dataclass(frozen=True, slots=True)

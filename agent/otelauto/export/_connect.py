@@ -1,6 +1,7 @@
 """The way to a receiver that settings ask for.
 
-Only this choice lives here. A transport's packages are heavy and are imported when it is asked for.
+Only this choice lives here. A transport's packages are heavy, and are imported when it is asked
+for.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otelauto.export._outcome import Signal
-
     from otelauto.export.settings import OtlpSettings
 
 __all__ = ["HttpTransport"]

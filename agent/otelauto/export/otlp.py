@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from otelauto.export import _outcome
+from otelauto.export._connect import connected
 from otelauto.export._delta import Delta
 from otelauto.export._merge import batches, merged
-from otelauto.export._connect import connected
 from otelauto.export._outcome import Outcome
 from otelauto.logs import Throttle
 

@@ -1,9 +1,9 @@
 """Pushing spans over OTLP: a bounded queue, batches, and retries within a time.
 
-Here lives the policy, as ``otlp`` has it for metrics; both use the same transports. Unlike metrics,
-spans are not collected again: a batch is kept while its export is tried (OTLP specification,
-"Failures"), for export_timeout_seconds at most, and what comes meanwhile waits in the queue. What
-finds no room, is refused or is given up is counted by cause.
+Here lives the policy, as ``otlp`` has it for metrics; both use the same transports. Unlike
+metrics, spans are not collected again: a batch is kept while its export is tried (OTLP
+specification, "Failures"), for export_timeout_seconds at most, and what comes meanwhile waits in
+the queue. What finds no room, is refused or is given up is counted by cause.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class OtlpSpanExporter:
         while batch := self._next_batch():
             try:
                 self._export(batch)
-            except Exception as error:  # noqa: BLE001 - the thread must outlive any fault
+            except Exception as error:  # noqa: BLE001, PERF203 - the thread must outlive any fault
                 self._failed(Outcome("encode", _outcome.root_cause(error)))
                 self._count("export_failed", len(batch))
         self._transport.close()

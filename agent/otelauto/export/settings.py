@@ -29,8 +29,8 @@ class OtlpSettings:
         insecure_skip_verify: accept any certificate of the receiver; warned of at each start.
         temporality: metrics: "delta" for counters and histograms, "lowmemory" for histograms only.
         interval_seconds: metrics: between the starts of two exports.
-        batch_points: metrics: at most so many data points in one request, so that no receiver's default
-            limit on the size of a message (4 MiB for gRPC) is met.
+        batch_points: metrics: at most so many data points in one request, so that no receiver's
+            default limit on the size of a message (4 MiB for gRPC) is met.
     """
 
     endpoint: str

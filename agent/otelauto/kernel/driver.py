@@ -24,19 +24,19 @@ from otelauto.kernel.loader import Loaded, LoadRequest, load
 from otelauto.kernel.maps import ArrayMap, HashMap, PerCpuArray, possible_cpus
 from otelauto.kernel.programs import (
     JUMPS,
-    MAPS,
     WITNESSES,
     KernelSettings,
     Way,
     cflags,
     hooks,
+    maps,
     programs,
 )
 from otelauto.kernel.ring import RingReader
 from otelauto.kernel.targets import TargetMaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from struct import Struct
 
     from otelauto.kernel.bpf import ProgramInfo
@@ -208,14 +208,24 @@ class Kernel:
 
     # --- events ---------------------------------------------------------------------------------
 
-    def want_events(self, bits: int) -> None:
-        """Ask for optional events (abi.EventBit)."""
-        self._option.set(0, (self.settings.route_seed, bits))
+    def want_events(self, bits: int, *, span_limit: int = 0) -> None:
+        """Ask for optional events (abi.EventBit), and for so many spans a second at most.
+
+        Args:
+            bits: abi.EventBit.
+            span_limit: of the whole host; 0: no bound.
+        """
+        self._option.set(0, (self.settings.route_seed, bits, span_limit))
 
     @property
     def events(self) -> RingReader:
         """The event ring, to be waited for and read."""
         return self._ring
+
+    @property
+    def span_events(self) -> RingReader | None:
+        """The ring of spans; None: the programs make none."""
+        return self._span_ring
 
     # --- set-up ---------------------------------------------------------------------------------
 
@@ -234,6 +244,9 @@ class Kernel:
         self.want_events(0)
         self._counts = PerCpuArray(self._fd("counts"), abi.U64, cpus=possible_cpus())
         self._ring = self._stack.enter_context(RingReader(self._fd("events")))
+        self._span_ring: RingReader | None = None
+        if self.settings.spans:
+            self._span_ring = self._stack.enter_context(RingReader(self._fd("span_events")))
         methods = self._hash("methods", abi.METHOD_TEXT, abi.U32)
         for number, text in enumerate(abi.METHODS):
             if number:
@@ -276,7 +289,7 @@ def _load(settings: KernelSettings, way: Way, timeout_seconds: float) -> Loaded:
     request = LoadRequest(
         source=text.text,
         programs=programs(way),
-        maps=MAPS,
+        maps=maps(spans=settings.spans),
         cflags=(*found.cflags, *flags),
         witnesses=WITNESSES,
         kernel_source=found.kernel_source,
@@ -287,7 +300,7 @@ def _load(settings: KernelSettings, way: Way, timeout_seconds: float) -> Loaded:
         return load(request, timeout_seconds=timeout_seconds)
     store = ImageStore(settings.state_dir)
     key = image_key((text.sha256, abi.ABI_SHA256, *request.cflags))
-    again = _load_again(store, key)
+    again = _load_again(store, key, request.maps)
     if again is not None:
         return again
     loaded = load(request, timeout_seconds=timeout_seconds)
@@ -296,15 +309,15 @@ def _load(settings: KernelSettings, way: Way, timeout_seconds: float) -> Loaded:
     return loaded
 
 
-def _load_again(store: ImageStore, key: str) -> Loaded | None:
+def _load_again(store: ImageStore, key: str, names: Sequence[str]) -> Loaded | None:
     """What an earlier start has compiled; None if there is nothing, or the kernel refuses it."""
     start = time.monotonic()
     image = store.load(key)
     if image is None:
         return None
     try:
-        found, maps = load_image(image, MAPS)
+        found, opened = load_image(image, names)
     except (OSError, KeyError, ValueError):
         store.drop(key)
         return None
-    return Loaded(found, maps, seconds=time.monotonic() - start, image=image)
+    return Loaded(found, opened, seconds=time.monotonic() - start, image=image)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from struct import Struct
 
-__all__ = ["JUMPS", "MAPS", "WITNESSES", "KernelSettings", "Way", "cflags", "hooks", "programs"]
+__all__ = ["JUMPS", "WITNESSES", "KernelSettings", "Way", "cflags", "hooks", "maps", "programs"]
 
 #: A way of hooking: at the socket (Linux 6.3), or at the exit of system calls.
 Way = Literal["sock", "syscall"]
@@ -45,8 +45,8 @@ _CALLED: Final = ("steps", "route", "unix_end", "unix_look")
 #: Index of the kernel's map ``jumps`` (bpf/core/state.h, enum jump) -> program.
 JUMPS: Final[tuple[str, ...]] = ("steps", "route", "inet_sock_set_state", "unix_end")
 
-#: The maps that the agent reads or writes.
-MAPS: Final[tuple[str, ...]] = (
+#: The maps that the agent reads or writes; see maps().
+_MAPS: Final[tuple[str, ...]] = (
     "targets",
     "target_slots",
     "services",
@@ -61,6 +61,19 @@ MAPS: Final[tuple[str, ...]] = (
     "jumps",
     "unix_sockets",
 )
+
+
+#: Only where exchanges become spans.
+_SPAN_MAPS: Final = ("span_events",)
+
+
+def maps(*, spans: bool) -> tuple[str, ...]:
+    """The maps that the agent reads or writes.
+
+    Args:
+        spans: KernelSettings.spans.
+    """
+    return (*_MAPS, *_SPAN_MAPS) if spans else _MAPS
 
 
 def _witness(name: str, part: str, layout: Struct, offsets: Mapping[str, int]) -> Layout:
@@ -100,6 +113,7 @@ class KernelSettings:
         max_series: distinct series.
         route_seed: where the hashes of paths start from; drawn anew at each start.
         state_dir: private directory for the logs of failures; None: none are kept.
+        spans: sampled exchanges become spans; without it the programs have no code for them.
     """
 
     headers: Literal["auto", "bundled", "kernel"]
@@ -110,6 +124,7 @@ class KernelSettings:
     max_series: int
     route_seed: int
     state_dir: Path | None = None
+    spans: bool = False
 
 
 def programs(way: Way) -> tuple[Program, ...]:
@@ -158,6 +173,8 @@ def cflags(
     ]
     if cpus <= shards:
         flags.append("-DSHARDS_ARE_OWN")
+    if settings.spans:
+        flags.append("-DSPANS")
     if way == "syscall":
         flags.append("-DHOOK_SYSCALL")
     if pid_namespace is not None:

@@ -51,6 +51,8 @@ __all__ = [
     "SCRAPES",
     "SELF_TEST_PASSED",
     "SERIES",
+    "SPANS",
+    "SPANS_EXPORTED",
     "START_TIME",
     "TARGETS",
     "Entry",
@@ -182,6 +184,13 @@ RING_EVENTS_LOST = _counter(
     "otelauto.ring.events.lost", "{event}", text="Events that the full event ring could not take."
 )
 
+SPANS = _counter(
+    "otelauto.spans",
+    "{span}",
+    text="Exchanges of traced services by what the kernel programs made of their span: sent to "
+    "the agent, sampled out, or lost by cause.",
+)
+
 KERNEL_COUNTS: tuple[KernelCount, ...] = (
     KernelCount(
         "COUNT_RESPONSE_UNSEEN",
@@ -227,23 +236,25 @@ KERNEL_COUNTS: tuple[KernelCount, ...] = (
         (("otelauto.cause", "path_lost"),),
         "The path table was full; the route is unknown.",
     ),
-    KernelCount(
-        "COUNT_TLS_CONNECTION",
-        CONNECTIONS_UNREAD,
-        (("otelauto.protocol", "tls"),),
-        "Connections that speak TLS and cannot be read.",
+    *(
+        KernelCount(name, CONNECTIONS_UNREAD, (("otelauto.protocol", protocol),), text)
+        for name, protocol, text in (
+            ("COUNT_TLS_CONNECTION", "tls", "Connections that speak TLS and cannot be read."),
+            ("COUNT_HTTP2_CONNECTION", "http2", "Connections that speak HTTP/2, not read yet."),
+            ("COUNT_TUNNEL", "tunnel", "Connections that left HTTP by 101 or CONNECT."),
+        )
     ),
-    KernelCount(
-        "COUNT_HTTP2_CONNECTION",
-        CONNECTIONS_UNREAD,
-        (("otelauto.protocol", "http2"),),
-        "Connections that speak HTTP/2, which is not read yet.",
-    ),
-    KernelCount(
-        "COUNT_TUNNEL",
-        CONNECTIONS_UNREAD,
-        (("otelauto.protocol", "tunnel"),),
-        "Connections that left HTTP by 101 or CONNECT.",
+    *(
+        KernelCount(f"COUNT_SPAN_{count}", SPANS, (("otelauto.outcome", outcome),), text)
+        for count, outcome, text in (
+            ("SENT", "sent", "Spans that were given to the agent."),
+            ("UNSAMPLED", "sampled_out", "Exchanges that the sampler left out."),
+            ("LIMITED", "limited", "Sampled exchanges beyond max_spans_per_second."),
+            ("EVICTED", "evicted", "Sampled exchanges whose place was taken by others."),
+            ("UNKEPT", "unkept", "Sampled exchanges for which there was no room."),
+            ("RING_FULL", "ring_full", "Spans that the full ring could not take."),
+            ("UNSEEN", "response_unseen", "Spans whose response could not be read."),
+        )
     ),
 )
 
@@ -299,6 +310,12 @@ EXPORT_LAST_SUCCESS = _gauge(
     "otelauto.export.last_success.timestamp",
     "s",
     text="When an export last succeeded, in seconds since the epoch.",
+)
+SPANS_EXPORTED = _counter(
+    "otelauto.spans.exported",
+    "{span}",
+    text="Spans that were given to the agent, by outcome: exported, ignored (routes), or lost by "
+    "cause (queue_full, rejected, export_failed, shutdown, invalid).",
 )
 SCRAPES = _counter(
     "otelauto.scrapes",
@@ -360,6 +377,8 @@ AGENT_METRICS: tuple[Entry, ...] = (
     Entry(EXPORT_RETRIES, ("otelauto.exporter",)),
     Entry(EXPORT_POINTS_DROPPED, ("error.type", "otelauto.exporter")),
     Entry(EXPORT_LAST_SUCCESS, ("otelauto.exporter",)),
+    Entry(SPANS, ("otelauto.outcome",)),
+    Entry(SPANS_EXPORTED, ("otelauto.outcome",)),
     Entry(SCRAPES, ("http.response.status_code",)),
     Entry(CONFIG_INFO, ("otelauto.config.hash",)),
     Entry(CONFIG_RELOADS, ("otelauto.outcome",)),

@@ -50,6 +50,7 @@ class Facts:
         targets: processes by the rule that named them.
         routes_overflow: services that learn no more routes.
         programs: run seconds and runs by kernel program, where the kernel measures them.
+        spans: what became of the spans that the kernel sent, by outcome.
         scrapes: answered requests by status code.
         reloads: by outcome.
     """
@@ -67,6 +68,7 @@ class Facts:
     self_tests: Mapping[str, bool] = field(default_factory=dict)
     programs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     exporters: tuple[ExporterFacts, ...] = ()
+    spans: Mapping[str, int] = field(default_factory=dict)
     scrapes: Mapping[int, int] = field(default_factory=dict)
     config_hash: str = ""
     config_unix_nano: int = 0
@@ -151,6 +153,7 @@ def _watching(facts: Facts, made: _Points) -> None:
 def _exporting(facts: Facts, made: _Points) -> None:
     for status, number in facts.scrapes.items():
         made.add(catalog.SCRAPES, number, ("http.response.status_code", status))
+    made.each(catalog.SPANS_EXPORTED, facts.spans, "otelauto.outcome")
     for exporter in facts.exporters:
         name = ("otelauto.exporter", exporter.name)
         made.add(catalog.EXPORT_SUCCESSES, exporter.successes, name)

@@ -84,12 +84,14 @@ class RoutesOfService:
 
     @property
     def entry(self) -> ServiceEntry:
-        """The service's entry in the kernel's map `services`."""
+        """The service's entry in the kernel's map `services`, without spans."""
         root = self._automaton.root
         unmatched = _UNMATCHED[self.rules.unmatched]
         if self._closed and not root.rest:
             unmatched = Unmatched.WILDCARD
-        return ServiceEntry(root.node, root.route, root.rest, self.generation, unmatched)
+        return ServiceEntry(
+            root.node, root.route, root.rest, self.generation, unmatched, sample_below=0, spans=0
+        )
 
     @property
     def learned(self) -> Learned:

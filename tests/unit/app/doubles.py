@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 from otelauto.abi import _layout as abi
 from otelauto.discovery.selectors import Match
@@ -34,8 +35,11 @@ class FakeKernel:
     way = "sock"
     degraded = ()
 
-    def __init__(self, seed=7):
+    def __init__(self, seed=7, *, spans=False):
         self.seed = seed
+        self.settings = SimpleNamespace(spans=spans)
+        self.span_events = None
+        self.span_limit = 0
         self.calls = []
         self.refuse = set()
         self.pids, self.services, self.edges, self.cache = {}, {}, {}, {}
@@ -53,9 +57,10 @@ class FakeKernel:
 
     # --- what the session writes ---
 
-    def want_events(self, bits):
+    def want_events(self, bits, *, span_limit=0):
         self._call("want_events")
         self.wanted = bits
+        self.span_limit = span_limit
 
     def set_target(self, pid, service):
         self._call("set_target", pid)
