@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from tests.receivers._decoded import Answer, MetricPoint, Request
+from tests.receivers._decoded import Answer, MetricPoint, ReceivedSpan, Request
 from tests.receivers._grpc import OtlpGrpcReceiver
 from tests.receivers._http import OtlpHttpReceiver
 
-__all__ = ["Answer", "MetricPoint", "OtlpGrpcReceiver", "OtlpHttpReceiver", "Request"]
+__all__ = [
+    "Answer",
+    "MetricPoint",
+    "OtlpGrpcReceiver",
+    "OtlpHttpReceiver",
+    "ReceivedSpan",
+    "Request",
+]

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +51,7 @@ class Request:
     path: str
     headers: Mapping[str, str]
     size_bytes: int
-    message: ExportMetricsServiceRequest
+    message: ExportMetricsServiceRequest | ExportTraceServiceRequest
     accepted: bool
     at_seconds: float
 
@@ -77,9 +82,79 @@ class MetricPoint:
     bounds: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ReceivedSpan:
+    """One span, with the resource around it; ids in hexadecimal.
+
+    Attributes:
+        kind: server, client or internal.
+        status: unset, ok or error.
+    """
+
+    resource: Mapping[str, Any]
+    scope: str
+    name: str
+    kind: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    trace_state: str
+    start_unix_nano: int
+    end_unix_nano: int
+    status: str
+    flags: int
+    attributes: Mapping[str, Any]
+
+
 def attributes(pairs: Any) -> dict[str, Any]:
     """KeyValue messages as a dict; every value as its own Python type."""
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in pairs}
+    return {one.key: _value(one.value) for one in pairs}
+
+
+def _value(value: Any) -> Any:
+    which = value.WhichOneof("value")
+    if which == "array_value":
+        return [_value(one) for one in value.array_value.values]
+    return getattr(value, which)
+
+
+def is_traces(path: str) -> bool:
+    """Whether a request to this path, or of this method, brings spans."""
+    return path.endswith("/traces") or "TraceService" in path
+
+
+def response(path: str, rejected: tuple[int, str] | None) -> Any:
+    """The answer of a receiver that takes a request, at least in part."""
+    message: Any = (
+        ExportTraceServiceResponse() if is_traces(path) else ExportMetricsServiceResponse()
+    )
+    if rejected is not None:
+        field_name = "rejected_spans" if is_traces(path) else "rejected_data_points"
+        setattr(message.partial_success, field_name, rejected[0])
+        message.partial_success.error_message = rejected[1]
+    return message
+
+
+def spans(message: ExportTraceServiceRequest) -> Iterator[ReceivedSpan]:
+    """Every span of a request, in order."""
+    for resource in message.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                yield ReceivedSpan(
+                    resource=attributes(resource.resource.attributes),
+                    scope=scope.scope.name,
+                    name=span.name,
+                    kind={1: "internal", 2: "server", 3: "client"}[span.kind],
+                    trace_id=span.trace_id.hex(),
+                    span_id=span.span_id.hex(),
+                    parent_id=span.parent_span_id.hex(),
+                    trace_state=span.trace_state,
+                    start_unix_nano=span.start_time_unix_nano,
+                    end_unix_nano=span.end_time_unix_nano,
+                    status={0: "unset", 1: "ok", 2: "error"}[span.status.code],
+                    flags=span.flags,
+                    attributes=attributes(span.attributes),
+                )
 
 
 def points(message: ExportMetricsServiceRequest) -> Iterator[MetricPoint]:
@@ -170,7 +245,25 @@ class Inbox:
             point
             for request in self.requests
             if request.accepted
+            if not is_traces(request.path)
             for point in points(request.message)
+        ]
+
+    def spans(self, name: str | None = None, **resource: Any) -> list[ReceivedSpan]:
+        """Every span of every accepted request, in the order of arrival.
+
+        Args:
+            name: only those with this name.
+            resource: as for metrics().
+        """
+        wanted = {key.replace("_", "."): value for key, value in resource.items()}
+        return [
+            span
+            for request in self.requests
+            if request.accepted and is_traces(request.path)
+            for span in spans(request.message)
+            if name in {None, span.name}
+            and all(span.resource.get(key) == value for key, value in wanted.items())
         ]
 
     def metrics(self, name: str | None = None, **resource: Any) -> list[MetricPoint]:
@@ -219,7 +312,9 @@ class Inbox:
         body: bytes,
         answer: Answer,
     ) -> None:
-        message = ExportMetricsServiceRequest()
+        message: Any = (
+            ExportTraceServiceRequest() if is_traces(path) else ExportMetricsServiceRequest()
+        )
         message.ParseFromString(body)
         accepted = answer.status is None and not answer.silent
         self.put(Request(path, headers, len(body), message, accepted, time.monotonic()))

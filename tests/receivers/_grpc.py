@@ -9,19 +9,17 @@ import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceResponse,
-)
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
     MetricsServiceServicer,
     add_MetricsServiceServicer_to_server,
 )
-from tests.receivers._decoded import Answer, Inbox
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
+from tests.receivers._decoded import Answer, Inbox, response
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-        ExportMetricsServiceRequest,
-    )
     from typing_extensions import Self
 
 
@@ -49,6 +47,7 @@ class OtlpGrpcReceiver(Inbox):
             ],
         )
         add_MetricsServiceServicer_to_server(_Servicer(self), self._server)
+        add_TraceServiceServicer_to_server(_TraceServicer(self), self._server)
         address = f"127.0.0.1:{port}"
         if credentials is None:
             self.port = self._server.add_insecure_port(address)
@@ -60,6 +59,11 @@ class OtlpGrpcReceiver(Inbox):
     def endpoint(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self.port}"
 
+    @property
+    def traces_endpoint(self) -> str:
+        """The same as for metrics."""
+        return self.endpoint
+
     def __enter__(self) -> Self:
         self._server.start()
         return self
@@ -69,16 +73,16 @@ class OtlpGrpcReceiver(Inbox):
         self._server.stop(0).wait(5)
 
 
-class _Servicer(MetricsServiceServicer):
+class _Answering:
+    method: str
+
     def __init__(self, receiver: Inbox) -> None:
         self._receiver = receiver
 
-    def Export(  # noqa: N802 - the service's own name
-        self, request: ExportMetricsServiceRequest, context: Any
-    ) -> ExportMetricsServiceResponse:
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's own name
         answer = self._receiver.next_answer()
         self._receiver.record(
-            path="/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            path=self.method,
             headers=dict(context.invocation_metadata()),
             body=request.SerializeToString(),
             answer=answer,
@@ -87,11 +91,15 @@ class _Servicer(MetricsServiceServicer):
             self._receiver.closed.wait()
         if answer.status is not None:
             _abort(context, answer)
-        message = ExportMetricsServiceResponse()
-        if answer.rejected is not None:
-            message.partial_success.rejected_data_points = answer.rejected[0]
-            message.partial_success.error_message = answer.rejected[1]
-        return message
+        return response(self.method, answer.rejected)
+
+
+class _Servicer(_Answering, MetricsServiceServicer):
+    method = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+
+
+class _TraceServicer(_Answering, TraceServiceServicer):
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
 def _abort(context: Any, answer: Answer) -> None:

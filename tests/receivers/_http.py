@@ -7,10 +7,7 @@ import http.server
 import threading
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceResponse,
-)
-from tests.receivers._decoded import Answer, Inbox
+from tests.receivers._decoded import Answer, Inbox, response
 
 if TYPE_CHECKING:
     import ssl
@@ -56,6 +53,11 @@ class OtlpHttpReceiver(Inbox):
     def endpoint(self) -> str:
         """The metrics endpoint."""
         return f"{self.url}/v1/metrics"
+
+    @property
+    def traces_endpoint(self) -> str:
+        """The traces endpoint."""
+        return f"{self.url}/v1/traces"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -103,11 +105,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if answer.body is not None:
             content = answer.body
         elif answer.status is None:
-            message = ExportMetricsServiceResponse()
-            if answer.rejected is not None:
-                message.partial_success.rejected_data_points = answer.rejected[0]
-                message.partial_success.error_message = answer.rejected[1]
-            content = message.SerializeToString()
+            content = response(self.path, answer.rejected).SerializeToString()
         self.send_response(int(answer.status or 200))
         if "Content-Length" not in answer.headers:
             self.send_header("Content-Length", str(len(content)))

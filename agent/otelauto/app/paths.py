@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from otelauto.abi import _layout as abi
 from otelauto.app.services import route_rules, service_key, service_tracing, without_patterns
 from otelauto.errors import ConfigError
+from otelauto.routes.steps import Update
 from otelauto.routes.table import PendingPath
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from otelauto.config.selection import EntryRoutes
     from otelauto.kernel.driver import Kernel
     from otelauto.model import Service
-    from otelauto.routes.steps import Update
     from otelauto.routes.table import RouteTable
 
 __all__ = ["PathId", "ServicePaths"]
@@ -80,11 +80,14 @@ class ServicePaths:
         """Other rules, or another sampler, for a service."""
         self._config = config
         self._services.set_entry(number, entry)
+        update = Update()
         try:
-            self._write(number, self._routes.reload(number, route_rules(config, entry)))
+            update = self._routes.reload(number, route_rules(config, entry))
         except ConfigError as error:
             self._fault("the routes of a service are refused, those of before stay", error)
+        self._put(update)
         self._kernel.set_service(number, self._entry(number))
+        self._kernel.delete_routes(update)
 
     def seen(self, key: abi.PathKey) -> None:
         """A successful exchange had a path that no route matched."""

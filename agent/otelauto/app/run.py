@@ -180,7 +180,7 @@ class _Running:
         targets = len(self.parts.session.targets())
         self.log.info("reloaded", changed=list(changes.live), processes=targets)
         restart = list(changes.restart)
-        if config.has_traces_exporter and self.parts.spans is None:
+        if config.otel_traces_export.enabled and self.parts.spans is None:
             restart.append("otel_traces_export.endpoint")
         if restart:
             self.log.warning("these changes need a restart", options=restart)

@@ -10,6 +10,7 @@ from tests.unit.app.doubles import FakeKernel, Log
 
 from otelauto.app import compose
 from otelauto.app.compose import build
+from otelauto.app.services import Signals
 from otelauto.config.load import loads
 from otelauto.errors import ConfigError, ExportError, LoadError
 from otelauto.metrics import catalog
@@ -80,8 +81,8 @@ def test_paths_are_hashed_alike_on_both_sides(brought_up, log):
     parts = build(load("print_traces: true\nroutes: {patterns: [/a]}\n"), log)
     kernel, session = brought_up[2], parts.session
     service = Service("shop")
-    number = session._services.add(service, None)
-    kernel.put_routes(session._add_routes(number, service, None))
+    number = session._services.add(service, None, Signals(frozenset()))
+    assert session._paths.open(parts.session._config, number, service, None)
     kernel.services[number] = session._routes.service_entry(number)
     assert "/a" == session._name(number, kernel.walk(number, b"/a"))
 

@@ -41,7 +41,8 @@ def test_a_record_of_a_path_names_the_path_and_is_no_event_of_a_process():
 
 def test_every_kind_of_the_contract_is_understood():
     records = [*map(process, (1, 2, 3)), LISTEN, PATH]
-    assert list(abi.EventKind) == [abi.EVENT_HEADER.unpack_from(one)[0] for one in records]
+    kinds = [kind for kind in abi.EventKind if kind != abi.EventKind.SPAN]  # on a ring of its own
+    assert kinds == [abi.EVENT_HEADER.unpack_from(one)[0] for one in records]
     assert None not in [path_event(record) or life_event(record) for record in records]
 
 

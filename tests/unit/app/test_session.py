@@ -45,7 +45,7 @@ def test_a_service_is_complete_in_the_kernel_before_a_process_is_a_target(new_ri
     assert ["put_routes", "open_service", "delete_routes", "set_target"] == [
         name for name, *_ in rig.kernel.calls
     ]
-    assert "/a" == rig.session._name(1, rig.kernel.walk(1, b"/a"))
+    assert "/a" == rig.session._paths.name(1, rig.kernel.walk(1, b"/a"))
 
 
 def test_processes_of_a_service_share_its_id_and_others_have_another(rig):
@@ -225,7 +225,7 @@ def test_a_path_is_learned_at_its_event_and_the_kernel_knows_the_route(rig):
     rig.kernel.records = [path_record(key)]
     rig.session.on_events()
     route, generation = rig.kernel.cache[key]
-    assert "/{id}" == rig.session._name(1, route)
+    assert "/{id}" == rig.session._paths.name(1, route)
     assert rig.kernel.services[1].generation == generation
     assert route == rig.kernel.walk(1, b"/67890")
 
@@ -237,7 +237,7 @@ def test_a_path_that_has_to_wait_is_told_to_the_kernel_when_it_is_decided(rig):
     rig.session.on_events()
     assert {} == rig.kernel.cache
     rig.collect()
-    assert "/login.php" == rig.session._name(1, rig.kernel.cache[key][0])
+    assert "/login.php" == rig.session._paths.name(1, rig.kernel.cache[key][0])
 
 
 def test_an_update_is_written_so_that_a_walk_sees_the_old_or_the_new_routes(new_rig, config):
@@ -249,7 +249,7 @@ def test_an_update_is_written_so_that_a_walk_sees_the_old_or_the_new_routes(new_
     assert ["put_routes", "set_service", "delete_routes"] == written
     assert [0, "/b"] == [
         rig.kernel.walk(1, b"/a"),
-        rig.session._name(1, rig.kernel.walk(1, b"/b")),
+        rig.session._paths.name(1, rig.kernel.walk(1, b"/b")),
     ]
 
 

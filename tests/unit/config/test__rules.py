@@ -62,14 +62,15 @@ def test_a_bad_port_is_not_also_reported_as_no_selector(faults):
     ]
 
 
-def test_traces_alone_are_an_error_that_says_why(faults):
-    (line,) = faults(SELECTED + "otel_traces_export: {endpoint: 'http://h:4318'}\n")
-    assert line.startswith("o.yml:2: only traces are enabled, and this version does not export")
+def test_traces_alone_are_enough():
+    found = loads(
+        SELECTED + "otel_traces_export: {endpoint: 'http://h:4318'}\n", file="", environ={}
+    )
+    assert (False, True) == (found.config.has_metrics_exporter, found.config.has_traces_exporter)
 
 
-def test_traces_beside_metrics_are_a_notice(read):
-    (notice,) = read("otel_traces_export:\n  endpoint: http://localhost:4318\n").notices
-    assert notice == "o.yml:4: traces are not exported yet by this version; metrics are"
+def test_traces_beside_metrics_are_nothing_to_notice(read):
+    assert () == read("otel_traces_export:\n  endpoint: http://localhost:4318\n").notices
 
 
 def test_a_disabled_agent_needs_neither_selector_nor_exporter():

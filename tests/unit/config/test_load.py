@@ -17,15 +17,14 @@ otel_traces_export:
 """
 
 
-def test_the_first_example_of_the_product_is_valid_with_one_notice(tmp_path):
+def test_the_first_example_of_the_product_is_valid(tmp_path):
     path = tmp_path / "instrumenter-config.yml"
     path.write_text(SEED)
     loaded = load(path, environ={})
     assert str(loaded.config.ebpf.open_port) == "443"
     assert str(loaded.config.otel_metrics_export.url) == "http://localhost:4318/v1/metrics"
-    assert (f"{path}:6: traces are not exported yet by this version; metrics are",) == (
-        loaded.notices
-    )
+    assert "http://localhost:4318/v1/traces" == str(loaded.config.otel_traces_export.url)
+    assert () == loaded.notices
     assert f"{path}:2" == loaded.origins["ebpf.open_port"].text(loaded.file)
 
 

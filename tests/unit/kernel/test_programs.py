@@ -11,11 +11,11 @@ from otelauto.abi import _layout as abi
 from otelauto.kernel.bpf import ProgramType
 from otelauto.kernel.programs import (
     JUMPS,
-    MAPS,
     WITNESSES,
     KernelSettings,
     cflags,
     hooks,
+    maps,
     programs,
 )
 from otelauto.kernel.source import bpf_folder, expand
@@ -92,8 +92,8 @@ def test_tail_calls_lead_where_the_sources_say():
 
 
 def test_every_map_that_is_asked_for_is_in_the_sources():
-    assert set() == set(MAPS) - TABLES
-    assert len(MAPS) == len(set(MAPS))
+    assert set() == set(maps(spans=False)) - TABLES
+    assert len(maps(spans=True)) == len(set(maps(spans=True)))
 
 
 def test_every_layout_of_the_contract_is_verified_in_some_map_before_anything_runs():

@@ -42,6 +42,7 @@ FULL = Facts(
             last_success_unix_nano=START + 250_000_000,
         ),
     ),
+    spans={"exported": 11, "queue_full": 2},
     scrapes={200: 8, 404: 1},
     config_hash="abc",
     config_unix_nano=START,
