@@ -17,8 +17,8 @@ TESTS = ROOT / "tests"
 #: Left to right: a part may import itself and the parts to its left. The first group is one layer.
 LAYERS = (
     ("errors", "model", "options", "typing", "logs"),
-    ("abi",), ("routes",), ("config",), ("kernel",), ("discovery",), ("metrics",), ("spans",), ("export",),
-    ("life",), ("app",), ("cli",),
+    ("abi",), ("routes",), ("config",), ("kernel",), ("discovery",), ("metrics",), ("spans",),
+    ("export",), ("life",), ("app",), ("cli",),
 )  # fmt: skip
 #: Runs on the distribution's Python, alone: it is no part of the agent's imports.
 LOADER_CHILD = PACKAGE / "kernel" / "_loader_child.py"

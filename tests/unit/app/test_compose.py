@@ -83,8 +83,7 @@ def test_paths_are_hashed_alike_on_both_sides(brought_up, log):
     service = Service("shop")
     number = session._services.add(service, None, Signals(frozenset()))
     assert session._paths.open(parts.session._config, number, service, None)
-    kernel.services[number] = session._routes.service_entry(number)
-    assert "/a" == session._name(number, kernel.walk(number, b"/a"))
+    assert "/a" == session._paths.name(number, kernel.walk(number, b"/a"))
 
 
 def test_each_start_hashes_paths_in_its_own_way(brought_up, log):

@@ -63,9 +63,8 @@ def test_a_bad_port_is_not_also_reported_as_no_selector(faults):
 
 
 def test_traces_alone_are_enough():
-    found = loads(
-        SELECTED + "otel_traces_export: {endpoint: 'http://h:4318'}\n", file="", environ={}
-    )
+    text = SELECTED + "otel_traces_export: {endpoint: 'http://h:4318'}\n"
+    found = loads(text, file="", environ={})
     assert (False, True) == (found.config.has_metrics_exporter, found.config.has_traces_exporter)
 
 
