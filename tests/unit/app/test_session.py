@@ -447,3 +447,58 @@ def test_a_process_file_system_of_its_own_is_asked(tmp_path, new_rig):
     assert isinstance(rig.proc, FakeProc)
     rig.apply(TargetAdded(target(1, start=0), match()))
     assert {} == rig.kernel.pids
+
+
+# --- traces --------------------------------------------------------------------------------------
+
+BOTH, TRACES = frozenset({"metrics", "traces"}), frozenset({"traces"})
+TRACED = "otel_traces_export: {endpoint: 'http://h:1', sampler: {name: traceidratio, arg: 0.5}}\n"
+
+
+def spans_of(rig, number=1):
+    entry = rig.kernel.services[number]
+    return entry.sample_below, entry.spans
+
+
+def test_the_kernel_is_told_how_a_service_is_sampled(new_rig):
+    rig = new_rig(TRACED)
+    rig.run(7, exports=BOTH)
+    rig.run(8, CART)
+    assert ((2**62, 1), (0, 0)) == (spans_of(rig), spans_of(rig, 2))
+
+
+def test_a_reload_changes_the_sampler_of_unchanged_targets(new_rig, config):
+    rig = new_rig(TRACED)
+    rig.run(7, exports=BOTH)
+    rig.session.reselect(config(TRACED.replace("0.5", "0.25")), object())
+    assert (2**61, 1) == spans_of(rig)
+    rig.session.reselect(config("prometheus_export: {port: 9400}\n"), object())
+    assert (0, 0) == spans_of(rig)
+
+
+def test_a_learned_route_leaves_the_sampler_as_it_is(new_rig):
+    rig = new_rig(TRACED)
+    rig.run(7, exports=BOTH)
+    key = rig.kernel.exchange(7, b"/users/12345")
+    rig.kernel.records = [path_record(key)]
+    rig.session.on_events()
+    rig.collect()
+    assert (2**62, 1) == spans_of(rig)
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_target_of_traces_only_is_followed_where_there_are_spans(new_rig, loaded):
+    rig = new_rig(TRACED)
+    rig.kernel.settings.spans = loaded
+    rig.run(7, exports=TRACES)
+    assert ({7: 1} if loaded else {}) == rig.kernel.pids
+    if loaded:
+        rig.kernel.exchange(7, b"/a")
+    assert {} == rig.collect()
+
+
+@pytest.mark.parametrize(("more", "limit"), [("", 1000), (", max_spans_per_second: 0", 0)])
+def test_the_kernel_is_told_how_many_spans_it_may_send(new_rig, more, limit):
+    rig = new_rig(f"otel_traces_export: {{endpoint: 'http://h:1'{more}}}\n")
+    rig.session.start()
+    assert limit == rig.kernel.span_limit
