@@ -23,12 +23,12 @@ from otelauto.kernel.image_store import ImageStore, image_key
 from otelauto.kernel.loader import Loaded, LoadRequest, load
 from otelauto.kernel.maps import ArrayMap, HashMap, PerCpuArray, possible_cpus
 from otelauto.kernel.programs import (
-    JUMPS,
     WITNESSES,
     KernelSettings,
     Way,
     cflags,
     hooks,
+    jumps,
     maps,
     programs,
 )
@@ -251,7 +251,7 @@ class Kernel:
         for number, text in enumerate(abi.METHODS):
             if number:
                 methods.set((text.encode().ljust(abi.METHOD_BYTES, b"\0"),), (number,))
-        for index, name in enumerate(JUMPS):
+        for index, name in enumerate(jumps(spans=self.settings.spans)):
             set_program(self._fd("jumps"), index, program_fd=self._loaded.programs[name])
 
     def _attach(self) -> Attachments:
@@ -288,7 +288,7 @@ def _load(settings: KernelSettings, way: Way, timeout_seconds: float) -> Loaded:
         )
     request = LoadRequest(
         source=text.text,
-        programs=programs(way),
+        programs=programs(way, spans=settings.spans),
         maps=maps(spans=settings.spans),
         cflags=(*found.cflags, *flags),
         witnesses=WITNESSES,
@@ -299,7 +299,8 @@ def _load(settings: KernelSettings, way: Way, timeout_seconds: float) -> Loaded:
     if settings.state_dir is None:
         return load(request, timeout_seconds=timeout_seconds)
     store = ImageStore(settings.state_dir)
-    key = image_key((text.sha256, abi.ABI_SHA256, *request.cflags))
+    loads = (program.function for program in request.programs)
+    key = image_key((text.sha256, abi.ABI_SHA256, *loads, *request.cflags))
     again = _load_again(store, key, request.maps)
     if again is not None:
         return again

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from struct import Struct
 
-__all__ = ["JUMPS", "WITNESSES", "KernelSettings", "Way", "cflags", "hooks", "maps", "programs"]
+__all__ = ["WITNESSES", "KernelSettings", "Way", "cflags", "hooks", "jumps", "maps", "programs"]
 
 #: A way of hooking: at the socket (Linux 6.3), or at the exit of system calls.
 Way = Literal["sock", "syscall"]
@@ -43,7 +43,10 @@ _CONSEQUENCES: Final = {
 _CALLED: Final = ("steps", "route", "unix_end", "unix_look")
 
 #: Index of the kernel's map ``jumps`` (bpf/core/state.h, enum jump) -> program.
-JUMPS: Final[tuple[str, ...]] = ("steps", "route", "inet_sock_set_state", "unix_end")
+_JUMPS: Final[tuple[str, ...]] = ("steps", "route", "inet_sock_set_state", "unix_end")
+
+#: Only where exchanges become spans; the last one of jumps().
+_SPAN_PROGRAMS: Final = ("span",)
 
 #: The maps that the agent reads or writes; see maps().
 _MAPS: Final[tuple[str, ...]] = (
@@ -74,6 +77,15 @@ def maps(*, spans: bool) -> tuple[str, ...]:
         spans: KernelSettings.spans.
     """
     return (*_MAPS, *_SPAN_MAPS) if spans else _MAPS
+
+
+def jumps(*, spans: bool) -> tuple[str, ...]:
+    """The programs that others call, by their index in the kernel's map ``jumps``.
+
+    Args:
+        spans: KernelSettings.spans.
+    """
+    return (*_JUMPS, *_SPAN_PROGRAMS) if spans else _JUMPS
 
 
 def _witness(name: str, part: str, layout: Struct, offsets: Mapping[str, int]) -> Layout:
@@ -127,9 +139,16 @@ class KernelSettings:
     spans: bool = False
 
 
-def programs(way: Way) -> tuple[Program, ...]:
-    """The programs to load."""
+def programs(way: Way, *, spans: bool) -> tuple[Program, ...]:
+    """The programs to load.
+
+    Args:
+        way: of hooking.
+        spans: KernelSettings.spans.
+    """
     names = (*_FRONT_ENDS[way], *_CONNECTIONS, *_PROCESSES, *_CALLED)
+    if spans:
+        names = (*names, *_SPAN_PROGRAMS)
     return tuple(Program(name, ProgramType.RAW_TRACEPOINT) for name in names)
 
 

@@ -33,9 +33,7 @@ _UNKNOWN_ERROR: Final = "_OTHER"
 _NO_PARENT: Final = bytes(8)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 #: Parents that are in another process than the span.
-_REMOTE: Final = frozenset(
-    {int(abi.ParentKind.PARENT_HEADER), int(abi.ParentKind.PARENT_CONNECTION)}
-)
+_REMOTE: Final = frozenset({int(abi.Parent.HEADER), int(abi.Parent.CONNECTION)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ def span_of(
     method = abi.METHODS[event.method]
     start = event.start_ns + offset_nano
     # Without a valid traceparent there is no trace state (W3C Trace Context, 3.3.1).
-    by_header = event.parent_kind == abi.ParentKind.PARENT_HEADER
+    by_header = event.parent_kind == abi.Parent.HEADER
     shown = "HTTP" if method == _UNKNOWN_METHOD else method
     return Span(
         resource=traced.resource,

@@ -18,7 +18,7 @@ from otelauto.kernel.driver import Kernel, PathRecord, first_pid_namespace
 from otelauto.kernel.headers import Headers
 from otelauto.kernel.loader import Loaded
 from otelauto.kernel.maps import ArrayMap, HashMap
-from otelauto.kernel.programs import JUMPS, KernelSettings, hooks, programs
+from otelauto.kernel.programs import KernelSettings, hooks, jumps, programs
 from otelauto.routes.rules import RouteRules
 from otelauto.routes.table import RouteTable
 
@@ -83,7 +83,7 @@ def rig(monkeypatch):
 def test_the_loader_is_asked_for_the_programs_of_the_way(rig):
     rig.load(settings(), "syscall")
     (request,) = rig.requests
-    assert programs("syscall") == request.programs
+    assert programs("syscall", spans=False) == request.programs
     assert ("-DOFF_x=1", "-DHOOK_SYSCALL") == (request.cflags[0], request.cflags[-1])
     assert (None, False) == (request.state_dir, request.image)
 
@@ -317,8 +317,8 @@ class TestLoaded:
 
     def test_the_programs_are_those_of_the_way_and_tell_their_numbers(self, kernel, way):
         infos = kernel.program_infos()
-        assert {program.function for program in programs(way)} == infos.keys()
-        assert set(JUMPS) <= infos.keys()
+        assert {program.function for program in programs(way, spans=False)} == infos.keys()
+        assert set(jumps(spans=False)) <= infos.keys()
         assert all(info.instructions for info in infos.values())
 
     def test_ending_closed_connections_harms_none(self, kernel):

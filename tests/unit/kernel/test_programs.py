@@ -10,11 +10,11 @@ import pytest
 from otelauto.abi import _layout as abi
 from otelauto.kernel.bpf import ProgramType
 from otelauto.kernel.programs import (
-    JUMPS,
     WITNESSES,
     KernelSettings,
     cflags,
     hooks,
+    jumps,
     maps,
     programs,
 )
@@ -43,7 +43,7 @@ TABLES = set(re.findall(r"^BPF_TABLE\([^;]*?(\w+), \w+\);", SOURCES, re.MULTILIN
 
 
 def names(way):
-    return [program.name or program.function for program in programs(way)]
+    return [program.name or program.function for program in programs(way, spans=True)]
 
 
 def test_every_program_of_the_sources_is_loaded_by_some_way_and_no_other():
@@ -53,7 +53,7 @@ def test_every_program_of_the_sources_is_loaded_by_some_way_and_no_other():
 @pytest.mark.parametrize("way", WAYS)
 def test_each_program_is_loaded_once_as_a_raw_tracepoint(way):
     assert len(names(way)) == len(set(names(way)))
-    assert {ProgramType.RAW_TRACEPOINT} == {program.type for program in programs(way)}
+    assert {ProgramType.RAW_TRACEPOINT} == {program.type for program in programs(way, spans=True)}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -86,9 +86,17 @@ def test_traffic_is_hooked_last_so_that_no_exchange_is_seen_without_its_process(
 def test_tail_calls_lead_where_the_sources_say():
     body = re.search(r"enum jump \{(.*?)\};", SOURCES, re.DOTALL)
     numbers = [int(number) for number in re.findall(r"JUMP_\w+ = (\d+)", body.group(1))]
-    assert list(range(len(JUMPS))) == numbers
+    assert list(range(len(jumps(spans=True)))) == numbers
     for way in WAYS:
-        assert set(JUMPS) <= set(names(way))
+        assert set(jumps(spans=True)) <= set(names(way))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_without_spans_the_programs_are_the_same_but_for_those_of_spans(way):
+    plain = {program.function for program in programs(way, spans=False)}
+    assert {"span"} == set(names(way)) - plain
+    assert jumps(spans=True)[: len(jumps(spans=False))] == jumps(spans=False)
+    assert set(jumps(spans=False)) <= plain
 
 
 def test_every_map_that_is_asked_for_is_in_the_sources():

@@ -51,7 +51,7 @@ def event(head=HEAD, **fields):
         "fault": abi.Fault.NONE,
         "tls": 0,
         "family": 4,
-        "parent_kind": abi.ParentKind.PARENT_NONE,
+        "parent_kind": abi.Parent.NONE,
         "flags": 0,
         "server_address": address(10, 0, 0, 1),
         "client_address": address(10, 0, 0, 9),

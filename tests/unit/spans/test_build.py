@@ -93,10 +93,10 @@ def test_a_span_has_its_place_in_the_trace_and_its_time():
 @pytest.mark.parametrize(
     ("kind", "remote"),
     [
-        (abi.ParentKind.PARENT_HEADER, True),
-        (abi.ParentKind.PARENT_CONNECTION, True),
-        (abi.ParentKind.PARENT_THREAD, False),
-        (abi.ParentKind.PARENT_CAUSE, False),
+        (abi.Parent.HEADER, True),
+        (abi.Parent.CONNECTION, True),
+        (abi.Parent.THREAD, False),
+        (abi.Parent.CAUSE, False),
     ],
 )
 def test_a_parent_is_remote_if_it_is_another_process(kind, remote):
@@ -106,7 +106,7 @@ def test_a_parent_is_remote_if_it_is_another_process(kind, remote):
 
 def test_a_trace_state_counts_only_with_the_parent_of_its_header():
     head = HEAD[:-2] + b"tracestate: a=1\r\ntracestate: b=2\r\n\r\n"
-    kind = abi.ParentKind.PARENT_HEADER
+    kind = abi.Parent.HEADER
     assert "a=1, b=2" == span(head, parent=PARENT, parent_kind=kind).trace_state
     assert "" == span(head).trace_state
 

@@ -33,7 +33,7 @@ def request(way):
         "source": source.expand("main.bpf.c", folder=folder, prelude=found.prelude).text,
         "cflags": [*found.cflags, *flags],
         "headers": str(found.kernel_source),
-        "functions": [program.function for program in programs(way)],
+        "functions": [program.function for program in programs(way, spans=settings.spans)],
     }
 
 
