@@ -323,7 +323,7 @@ _Static_assert(sizeof(struct event_path) == 32, "event_path");
 // Value of spans, key the span id: a sampled exchange under way; and the record of the ring span_events, which
 // holds head_len bytes of the head, made up to a multiple of 8.
 struct event_span {
-	struct event_header header;	// time_ns: when it was given to the ring
+	struct event_header header;	// time_ns: when it was given to the ring; until then the socket
 	u64 start_ns;		// first byte of the request, CLOCK_MONOTONIC
 	u64 first_ns;		// first byte of the response; 0: there was none
 	u64 duration_ns;	// until the last byte of the response

@@ -11,6 +11,7 @@
 #ifdef SPANS
 
 #define FILE_NONBLOCK 04000
+#define WIRE_LIFE_NS 30000000000ULL
 
 // Whether the process waits in its calls on the socket: then one thread serves one request at a time.
 static __always_inline u32 is_waited_for(const struct operation *op)
@@ -59,19 +60,36 @@ static __always_inline void wire_key(struct wire_key *key, const struct event_sp
 		key->net = read_u64(sk + OFF_sock_common_skc_net);
 }
 
-// A server: is the client at the other end a traced process of this host?
-static __always_inline void server_parent(struct scratch *s, struct event_span *e)
+// A server: is the client at the other end a traced process of this host? Its hook runs when its bytes have
+// left, so the server may be quicker: the question is asked again before anybody is told of the trace.
+static __always_inline void server_parent(struct event_span *e)
 {
 	struct wire_key key;
 	struct wire *w;
 
-	wire_key(&key, e, s->op.socket);
+	if (e->role != ROLE_SERVER || e->parent_kind > PARENT_HEADER)
+		return;
+	wire_key(&key, e, e->header.time_ns);
 	w = wires.lookup(&key);
-	if (!w || w->ambiguous)
+	// An entry that was never read may be of an earlier connection with the same ports.
+	if (!w || w->ambiguous || e->start_ns > w->since_ns + WIRE_LIFE_NS)
 		return;
 	w->ambiguous = 1;
 	if (is_of_trace(e, &w->last))
 		span_adopt(e, &w->last, PARENT_CONNECTION);
+}
+
+// The trace of a request of which another one is to become a part.
+static __always_inline void late_parent(struct request_context *of)
+{
+	u64 id = of->span;
+	struct event_span *e = spans.lookup(&id);
+
+	if (!e || e->parent_kind > PARENT_HEADER)
+		return;
+	server_parent(e);
+	of->trace[0] = ((u64 *)e->trace)[0];
+	of->trace[1] = ((u64 *)e->trace)[1];
 }
 
 // A client: which request of its own process is it sent for?
@@ -93,6 +111,7 @@ static __always_inline void client_parent(struct scratch *s, const struct servic
 		}
 		cause = &t->last;
 	}
+	late_parent(cause);
 	// A traceparent of its own names a nearer parent, unless it is what the request came with.
 	if (e->parent_kind == PARENT_NONE || (is_of_trace(e, cause) && *(u64 *)e->parent == cause->parent))
 		span_adopt(e, cause, kind);

@@ -86,6 +86,7 @@ static __always_inline void span_begin(struct scratch *s, struct connection *c, 
 				       struct event_span *e)
 {
 	e->header.kind = EVENT_SPAN;
+	e->header.time_ns = s->op.socket;
 	e->start_ns = x->start_ns;
 	((u64 *)e->trace)[0] = 0;
 	((u64 *)e->trace)[1] = 0;
@@ -174,7 +175,7 @@ static __always_inline void span_decide(struct scratch *s, struct connection *c,
 	if (e->parent_kind == PARENT_HEADER)
 		remote = *(u64 *)e->parent;
 	if (e->role == ROLE_SERVER)
-		server_parent(s, e);
+		server_parent(e);
 	else
 		client_parent(s, of, e);
 	if (e->parent_kind == PARENT_NONE) {
@@ -194,7 +195,7 @@ static __always_inline void span_decide(struct scratch *s, struct connection *c,
 		thread_reads(s, of, &now);
 	} else {
 		struct wire_key key;
-		struct wire w = { .last = now, .ambiguous = c->waiting > 1 };
+		struct wire w = { .last = now, .since_ns = s->op.now_ns, .ambiguous = c->waiting > 1 };
 
 		wire_key(&key, e, s->op.socket);
 		wires.update(&key, &w);
@@ -281,6 +282,7 @@ static __always_inline void span_end(const struct finished *done)
 		count(COUNT_SPAN_EVICTED);
 		return;
 	}
+	server_parent(e);
 	len = (SPAN_FIXED_BYTES + e->head_len + 7) & ~7ULL;
 	e->header.len = len;
 	e->header.time_ns = bpf_ktime_get_ns();

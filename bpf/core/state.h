@@ -265,6 +265,7 @@ struct wire_key {
 // Value of wires: what its client asked last.
 struct wire {
 	struct request_context last;
+	u64 since_ns;		// when it was sent
 	u32 ambiguous;		// it is one of several on the way, or the server has read it already
 	u32 _pad;
 };

@@ -6,7 +6,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-ABI_SHA256: Final = "47e63990cc4ffcc465ac95eb017d18c5b57f517c5e47dc8ba2951f428ce266aa"
+ABI_SHA256: Final = "bea3c239b194a86bb5ada2e9dd50af29789d476ed4a73ff21601497d26700124"
 
 PATH_BYTES: Final = 256
 DURATION_BUCKETS: Final = 24
