@@ -36,7 +36,7 @@ def kernel_walk(tmp_path_factory):
             ROUTE_STEP.pack(*step) + ROUTE_EDGE.pack(*edge)
             for step, edge in compiled.steps.items()
         )
-        service = SERVICE.pack(*compiled.root, 1, 2)
+        service = SERVICE.pack(*compiled.root, 1, 2, 0, 0)
         size = len(compiled.steps)
         return walk(table, size, service, text, len(text), int(truncated))
 

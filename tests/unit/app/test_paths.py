@@ -9,7 +9,9 @@ from otelauto.abi import _layout as abi
 
 
 def traced(rig, path, *, status=200, service=1, hash_=5, route=abi.Route.PENDING):
-    made = event(b"GET / HTTP/1.1\r\n\r\n", service=service, path=hash_, route=route, status=status)
+    made = event(
+        b"GET / HTTP/1.1\r\n\r\n", service=service, path=hash_, route=route, status=status
+    )
     (found,) = rig.session.traced([(made, path)])
     return found
 

@@ -165,7 +165,9 @@ def test_another_configuration_holds_for_the_next_spans(rig, config):
 def test_a_configuration_that_is_refused_changes_nothing(rig, config):
     rig.sinks.refuse = True
     with pytest.raises(ExportError):
-        rig.pipeline.reload(config("otel_traces_export: {endpoint: 'http://h:1', url_query: true}"))
+        rig.pipeline.reload(
+            config("otel_traces_export: {endpoint: 'http://h:1', url_query: true}")
+        )
     rig.pipeline.start()
     rig.bring(record())
     rig.sinks.wait_for(1)

@@ -38,7 +38,10 @@ def spans(number):
     return [span(one) for one in range(1, number + 1)]
 
 
-def exporter(receiver, protocol, log, *, batches=SpanBatches(delay_seconds=0.05), **changes):
+BATCHES = SpanBatches(delay_seconds=0.05)
+
+
+def exporter(receiver, protocol, log, *, batches=BATCHES, **changes):
     settings = OtlpSettings(
         endpoint=receiver.traces_endpoint, protocol=protocol, timeout_seconds=3.0
     )

@@ -216,7 +216,7 @@ class TestLoaded:
 
     def test_a_service_has_its_routes_and_two_empty_overflow_series(self, kernel):
         kernel.open_service(9, abi.Service(3, 17, 18, 4, abi.Unmatched.LEARN, 0, 0))
-        assert (3, 17, 18, 4, 2) == kernel._services.get(9)
+        assert (3, 17, 18, 4, 2, 0, 0) == kernel._services.get(9)
         found = sorted(keys(kernel), key=lambda key: key.role)
         assert [
             (9, abi.Route.OVERFLOW, abi.Role.SERVER),
@@ -224,7 +224,7 @@ class TestLoaded:
         ] == [(key.service, key.route, key.role) for key in found]
         assert {bytes(abi.RED_VALUE.size)} == {value for _, value in kernel.red()}
         kernel.set_service(9, abi.Service(0, 0, 0, 5, abi.Unmatched.UNSET, 0, 0))
-        assert (0, 0, 0, 5, 0) == kernel._services.get(9)
+        assert (0, 0, 0, 5, 0, 0, 0) == kernel._services.get(9)
 
     def test_an_overflow_series_that_counts_is_not_begun_again(self, kernel):
         entry = abi.Service(0, 0, 0, 1, 0, 0, 0)
