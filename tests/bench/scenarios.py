@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.measure import cpu_seconds, descendants, median, pss_bytes
+from tests.bench.span_cost import span_cost_microseconds
 from tests.load.generator import Load, Target, run_exact
 from tests.servers import nginx
 from tests.servers.agent import Agent, start_agent
@@ -240,4 +241,11 @@ def _missed_seconds(bench: Bench, agent: Agent, port: int, interval_seconds: flo
     return missed * interval_seconds
 
 
-SCENARIOS = (saturated, application, bystander, quiet, newcomer)
+def spans(bench: Bench) -> None:
+    """What a span costs in user space; 10,000 a second fill one core at the bar."""
+    for _ in range(bench.rounds):
+        bench.note("span_us", span_cost_microseconds())
+    bench.values["span_us"] = median(bench.raw["span_us"])
+
+
+SCENARIOS = (saturated, application, bystander, quiet, newcomer, spans)

@@ -224,7 +224,13 @@ def test_what_is_seen_is_printed(form, web, supervisor, tmp_path, ports, loadgen
             ("/error", "5xx"),
         } == {(row[3], row[4]) for row in rows}
         return
-    rows = [json.loads(line) for line in lines if line.startswith("{")]
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    spans = [one for one in found if "trace_id" in one]
+    assert {"GET /ok", "GET /users/{id}", "GET /missing", "GET /error"} == {
+        one["name"] for one in spans
+    }
+    assert 400 >= len({one["span_id"] for one in spans}) == len(spans)
+    rows = [one for one in found if "requests" in one]
     total = Counter()
     for row in rows:
         total[row["service"], row["method"], row["route"], row["status"]] += row["requests"]
