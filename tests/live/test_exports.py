@@ -211,7 +211,7 @@ def test_what_is_seen_is_printed(form, web, supervisor, tmp_path, ports, loadgen
     agent = start_agent(supervisor, tmp_path, more + selected(web.port), metrics_port=ports())
     run_exact(loadgen, Load(port=web.port, targets=TARGETS, requests=400))
     supervisor.stop(agent.running)
-    lines = agent.running.log_text().splitlines()
+    lines = agent.running.log_text(1 << 22).splitlines()
     assert any(line.endswith("stopping") or "stopping" in line for line in lines)
     if form == "text":
         head = next(line for line in lines if line.startswith("SERVICE"))

@@ -92,6 +92,8 @@ class OtlpSpanExporter:
         self._queue: deque[tuple[float, Span]] = deque()
         self._next: tuple[OtlpSettings, Transport] | None = None
         self._stop_at: float | None = None
+        self._on_the_way = 0
+        self._closed = False
         self._spans: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._successes = self._retries = self._last_success_unix_nano = 0
@@ -142,11 +144,13 @@ class OtlpSpanExporter:
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
         with self._changed:
-            left = len(self._queue)
+            # What is still on its way may arrive; nobody will be there to count it.
+            left = len(self._queue) + self._on_the_way
             self._queue.clear()
+            self._on_the_way = 0
+            self._closed = True
             self._spans["shutdown"] += left
-            ended = not self._thread.is_alive()
-        return ended and not left
+        return not left
 
     def reconfigure(self, settings: OtlpSettings, batches: SpanBatches) -> None:
         """Use other settings from the next request on; what waits is kept.
@@ -201,7 +205,7 @@ class OtlpSpanExporter:
                 if self._queue:
                     left = max(0.0, self._queue[0][0] + self._batches.delay_seconds - now)
                 self._changed.wait(left)
-            size = min(len(self._queue), self._batch_size)
+            size = self._on_the_way = min(len(self._queue), self._batch_size)
             return [self._queue.popleft()[1] for _ in range(size)]
 
     def _export(self, batch: list[Span]) -> None:
@@ -274,6 +278,12 @@ class OtlpSpanExporter:
 
     def _count(self, outcome: str, number: int) -> None:
         with self._changed:
+            self._settle(outcome, number)
+
+    def _settle(self, outcome: str, number: int) -> None:
+        """Spans that were on the way have come to an end; after the shutdown they had one."""
+        if not self._closed:
+            self._on_the_way -= number
             self._spans[outcome] += number
 
     def _count_retry(self) -> None:
@@ -285,9 +295,8 @@ class OtlpSpanExporter:
         with self._changed:
             self._successes += 1
             self._last_success_unix_nano = time.time_ns()
-            self._spans["exported"] += number - rejected
-            if rejected:
-                self._spans["rejected"] += rejected
+            self._settle("exported", number - rejected)
+            self._settle("rejected", rejected)
         if rejected or outcome.detail:
             self._warn(
                 "the receiver accepted the spans only in part",
