@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 
 import pytest
@@ -161,4 +162,32 @@ def test_a_receiver_that_rejects_a_part_is_not_asked_again(
             lambda: 1 == sum("only in part" in line["event"] for line in warnings(agent)),
             timeout_seconds=3,
         )
+        supervisor.stop(agent.running)
+
+
+@pytest.mark.parametrize("fault", ["no such host", "half-open", "no TLS"])
+def test_a_collector_that_cannot_be_spoken_to_costs_no_count_and_no_request(
+    fault, web, supervisor, tmp_path, ports, loadgen
+):
+    """Each failure is counted, told once, and over as soon as a reload names a good one."""
+    with socket.create_server(("127.0.0.1", 0)) as mute, OtlpHttpReceiver() as good:
+        endpoint = {
+            "no such host": "http://collector.invalid:4318",
+            # The kernel takes the connection; nobody ever accepts, reads or answers.
+            "half-open": f"http://127.0.0.1:{mute.getsockname()[1]}",
+            "no TLS": good.url.replace("http://", "https://"),
+        }[fault]
+        page = ports()
+        agent = start_agent(supervisor, tmp_path, config(endpoint, web.port), metrics_port=page)
+        report = run_exact(loadgen, Load(port=web.port, requests=2_000))
+        assert 0 == report["failed"]
+        name = "otelauto_export_errors_total"
+        assert until(lambda: sum(own(agent, name, "error_type").values()) > 0, timeout_seconds=30)
+        assert {(): 2_000} == agent.requests()
+        assert {} == good.counts()
+        told = [line for line in warnings(agent) if "not exported" in line["event"]]
+        assert 1 <= len(told) <= 3
+        text = f"prometheus_export:\n  port: {page}\n" + config(good.url, web.port)
+        assert agent.reload(text)
+        good.wait(lambda _: good.counts() == {(): 2_000}, 20)
         supervisor.stop(agent.running)

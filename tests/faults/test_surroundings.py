@@ -195,6 +195,18 @@ def test_a_state_directory_that_cannot_be_written_costs_memory_of_routes_only(
     assert 1 <= len(told) <= 2, told
 
 
+def test_a_full_disk_costs_memory_of_routes_only(need, supervisor, tmp_path, ports, port, loadgen):
+    """Not one byte is left where the state is kept: all requests are counted and none fails."""
+    need("unshare")
+    state = tmp_path / "state"
+    state.mkdir()
+    hide = (
+        f"mount -t tmpfs -o size=16k none {state}; "
+        f"head -c 1000000 /dev/zero > {state}/filler 2>/dev/null"
+    )
+    counts_here(supervisor, tmp_path, port=port, page=ports(), loadgen=loadgen, hide=hide)
+
+
 def test_the_agent_runs_on_another_python_than_bcc(supervisor, tmp_path, ports, port, loadgen):
     """The loader is the distribution's, whatever PATH and PYTHONPATH the agent was given."""
     runtimes.start_threaded(supervisor, port=port)
