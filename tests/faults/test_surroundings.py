@@ -200,11 +200,14 @@ def test_a_full_disk_costs_memory_of_routes_only(need, supervisor, tmp_path, por
     need("unshare")
     state = tmp_path / "state"
     state.mkdir()
+    witness = tmp_path / "witness"
     hide = (
         f"mount -t tmpfs -o size=16k none {state}; "
-        f"head -c 1000000 /dev/zero > {state}/filler 2>/dev/null"
+        f"LC_ALL=C dd if=/dev/zero of={state}/filler bs=4k count=100 2> {witness}"
     )
     counts_here(supervisor, tmp_path, port=port, page=ports(), loadgen=loadgen, hide=hide)
+    assert "No space left on device" in witness.read_text()
+    assert "4+0 records out" in witness.read_text(), "all four pages are taken"
 
 
 def test_the_agent_runs_on_another_python_than_bcc(supervisor, tmp_path, ports, port, loadgen):
