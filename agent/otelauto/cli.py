@@ -54,6 +54,8 @@ def _dispatch(given: list[str]) -> int:
         return _check(given[1:])
     if given[:1] == ["config"]:
         return _config(given[1:])
+    if given[:1] == ["doctor"]:
+        return _doctor(given[1:])
     if given[:1] == ["version"]:
         sys.stdout.write(f"otelauto {__version__}\n")
         return 0
@@ -68,7 +70,8 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
     For the man page and the shells' completions.
     """
-    return {"": _run_parser(), "check": _check_parser(), "config": _config_parser()}
+    return {"": _run_parser(), "check": _check_parser(), "config": _config_parser(),
+            "doctor": _doctor_parser()}  # fmt: skip
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -76,7 +79,7 @@ def _run_parser() -> argparse.ArgumentParser:
         prog="otelauto",
         description=_DESCRIPTION,
         epilog=_EXIT_CODES + "; other commands: check [FILE], config "
-        "{reference,schema,example,effective} [FILE], version",
+        "{reference,schema,example,effective} [FILE], doctor, version",
     )
     # One dash as in the original, two as everywhere.
     parser.add_argument(
@@ -122,6 +125,17 @@ def _config_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _doctor_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="otelauto doctor",
+        description="Check this host, the configuration and the exporters' other ends, with a"
+        " remedy for what is wrong; the exit code is that of the first failure.",
+    )
+    _add_file(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    return parser
+
+
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
@@ -149,6 +163,13 @@ def _config(given: list[str]) -> int:
     from otelauto.config.command import config_command  # noqa: PLC0415 - as above
 
     return config_command(options.verb, options.file, os.environ, out=sys.stdout, err=sys.stderr)
+
+
+def _doctor(given: list[str]) -> int:
+    options = _doctor_parser().parse_args(given)
+    from otelauto.doctor.command import doctor  # noqa: PLC0415 - as above
+
+    return doctor(options.file, os.environ, machine=options.json, out=sys.stdout)
 
 
 if __name__ == "__main__":
