@@ -1,4 +1,4 @@
-"""The command line: `otelauto -config FILE`, `otelauto check FILE`, `otelauto config VERB`.
+"""The command line: `otelauto -config FILE`, and `otelauto` check, config, doctor, explain.
 
 Only the reading of arguments and the exit code live here. Exit codes: 0 done, 1 an error of the
 agent itself, 2 the configuration or the arguments are not valid, 3 this host cannot be
@@ -56,6 +56,8 @@ def _dispatch(given: list[str]) -> int:
         return _config(given[1:])
     if given[:1] == ["doctor"]:
         return _doctor(given[1:])
+    if given[:1] == ["explain"]:
+        return _explain(given[1:])
     if given[:1] == ["version"]:
         sys.stdout.write(f"otelauto {__version__}\n")
         return 0
@@ -70,8 +72,13 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
     For the man page and the shells' completions.
     """
-    return {"": _run_parser(), "check": _check_parser(), "config": _config_parser(),
-            "doctor": _doctor_parser()}  # fmt: skip
+    return {
+        "": _run_parser(),
+        "check": _check_parser(),
+        "config": _config_parser(),
+        "doctor": _doctor_parser(),
+        "explain": _explain_parser(),
+    }
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -79,7 +86,7 @@ def _run_parser() -> argparse.ArgumentParser:
         prog="otelauto",
         description=_DESCRIPTION,
         epilog=_EXIT_CODES + "; other commands: check [FILE], config "
-        "{reference,schema,example,effective} [FILE], doctor, version",
+        "{reference,schema,example,effective} [FILE], doctor, explain WHAT, version",
     )
     # One dash as in the original, two as everywhere.
     parser.add_argument(
@@ -136,6 +143,28 @@ def _doctor_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _explain_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="otelauto explain",
+        description="Say why a process is or is not instrumented, and where its name and its"
+        " routes come from; exit code 1 if there is no such process.",
+    )
+    parser.add_argument(
+        "what", help="a process id, a port that it listens on (also as :8080), or a systemd unit"
+    )
+    parser.add_argument(
+        "-config",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=_default_path(),
+        help="configuration file; without it, the environment variables alone count",
+    )
+    parser.add_argument("--path", help="also say which route this path of a URL gets, and why")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    return parser
+
+
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
@@ -170,6 +199,20 @@ def _doctor(given: list[str]) -> int:
     from otelauto.doctor.command import doctor  # noqa: PLC0415 - as above
 
     return doctor(options.file, os.environ, machine=options.json, out=sys.stdout)
+
+
+def _explain(given: list[str]) -> int:
+    options = _explain_parser().parse_args(given)
+    from otelauto.app.explain import explain  # noqa: PLC0415 - as above
+
+    return explain(
+        options.what,
+        options.config,
+        os.environ,
+        url_path=options.path,
+        machine=options.json,
+        out=sys.stdout,
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Only the explanation lives here; it reads the process anew, so that it needs no 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otelauto.discovery.proc import open_process
 from otelauto.discovery.sockets import SocketTables
@@ -35,6 +35,7 @@ class Explanation:
         target: process, service and name rule; for a process that is not selected, what it would
             be called; None if there is no such process.
         checks: each criterion of each entry of discovery.instrument.
+        routes: Match.routes of what selected it.
         unreadable: entries of /proc/PID that the agent may not read, which may be the reason.
     """
 
@@ -44,6 +45,7 @@ class Explanation:
     target: Target | None = None
     checks: tuple[Check, ...] = ()
     unreadable: tuple[str, ...] = ()
+    routes: Any = None
 
 
 def explain_process(pid: int, decider: Decider, *, proc: Path) -> Explanation:
@@ -64,9 +66,10 @@ def explain_process(pid: int, decider: Decider, *, proc: Path) -> Explanation:
         verdict = decider.verdict(view)
         reason = verdict.reason
         selected = verdict.match is not None
+        routes = verdict.match.routes if verdict.match else None
         inherited = None if selected else _inherited(view, decider, proc=proc, tables=tables)
         if inherited is not None:
-            heir, reason = inherited
+            heir, reason, routes = inherited
             selected = True
         else:
             built = decider.target(view, verdict.match or decider.selection.default_match())
@@ -78,12 +81,13 @@ def explain_process(pid: int, decider: Decider, *, proc: Path) -> Explanation:
             target=heir,
             checks=tuple(decider.selection.checks(view)),
             unreadable=tuple(sorted(view.unreadable)),
+            routes=routes,
         )
 
 
 def _inherited(
     view: ProcessView, decider: Decider, *, proc: Path, tables: SocketTables
-) -> tuple[Target | None, str] | None:
+) -> tuple[Target | None, str, Any] | None:
     """What it has from an ancestor, and why: all in between run the same executable."""
     if view.stat.kernel_thread:
         return None
@@ -99,6 +103,7 @@ def _inherited(
             built = decider.target(above, verdict.match) if verdict.match else None
             if verdict.match and built:
                 reason = f"runs the same executable as its ancestor {parent}, {verdict.reason}"
-                return decider.heir(view, built[0], verdict.match), reason
+                heir = decider.heir(view, built[0], verdict.match)
+                return heir, reason, verdict.match.routes
             parent = above.stat.parent
     return None
