@@ -147,7 +147,8 @@ def _explain_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="otelauto explain",
         description="Say why a process is or is not instrumented, and where its name and its"
-        " routes come from; exit code 1 if there is no such process.",
+        " routes come from; exit code 1 if there is no such process, 5 if the configuration"
+        " selects nothing at all.",
     )
     parser.add_argument(
         "what", help="a process id, a port that it listens on (also as :8080), or a systemd unit"

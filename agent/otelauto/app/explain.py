@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from otelauto.abi._layout import Route
 from otelauto.app.services import route_rules, service_key
-from otelauto.config.load import load
+from otelauto.config.load import survey
 from otelauto.discovery.configured import configured_selection
 from otelauto.discovery.decision import Decider
 from otelauto.discovery.explain import explain_process
 from otelauto.discovery.identity import Host, read_host
 from otelauto.discovery.proc import list_pids, open_process
 from otelauto.discovery.sockets import SocketTables
+from otelauto.errors import NothingSelectedError
 from otelauto.routes.pattern import parse_patterns
 from otelauto.routes.store import RouteStore
 from otelauto.routes.table import RouteTable
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from otelauto.config.schema import Config
     from otelauto.discovery.explain import Explanation
 
-__all__ = ["explain", "find", "path_route"]
+__all__ = ["NOTHING_SELECTED", "explain", "find", "path_route"]
+
+#: Exit code of an explanation by a configuration that selects nothing at all.
+NOTHING_SELECTED: Final = 5
 
 
 def explain(
@@ -42,12 +46,18 @@ def explain(
     out: TextIO,
     proc: Path = Path("/proc"),
 ) -> int:
-    """Explain each process that is meant; 1 if there is none.
+    """Explain each process that is meant.
+
+    Returns:
+        1 if there is none, NOTHING_SELECTED if the configuration has no selector, else 0.
 
     Raises:
         ConfigError: the configuration is not valid.
     """
-    config = load(path, environ=environ).config
+    loaded, fault = survey(path, environ=environ)
+    if fault is not None and not isinstance(fault, NothingSelectedError):
+        raise fault
+    config = loaded.config
     pids = find(what, proc)
     if not pids:
         sys.stderr.write(f"otelauto: {what} is no process, listening port or unit with one\n")
@@ -68,7 +78,7 @@ def explain(
         out.write(json.dumps(answers, indent=2) + "\n")
     else:
         out.write("\n".join(_text(answer) for answer in answers))
-    return 0
+    return 0 if fault is None else NOTHING_SELECTED
 
 
 def find(what: str, proc: Path) -> list[int]:
@@ -95,7 +105,7 @@ def path_route(config: Config, explanation: Explanation, text: str) -> dict[str,
         return {"path": text, "route": None, "reason": "there is no service"}
     rules = route_rules(config, explanation.routes)
     directory = config.routes.state_directory
-    store = RouteStore(Path(directory), lambda *_, **__: None) if directory else None
+    store = RouteStore(Path(directory), _warn) if directory else None
     table = RouteTable(seed=0, store=store)
     table.service_added(1, key=service_key(explanation.target.service), rules=rules)
     number = table.resolve(1, text.encode("utf-8", "surrogateescape"))
@@ -114,6 +124,10 @@ def path_route(config: Config, explanation: Explanation, text: str) -> dict[str,
     else:
         reason = f"was learned from successful requests (unmatched: {rules.unmatched})"
     return {"path": text, "route": name, "reason": reason}
+
+
+def _warn(message: str) -> None:
+    sys.stderr.write(f"otelauto: {message}\n")
 
 
 def _plain(explanation: Explanation) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Loaded", "Origin", "load", "loads"]
+__all__ = ["Loaded", "Origin", "load", "loads", "survey"]
 
 _SHOWN_PROBLEMS = 50
 
@@ -67,17 +67,42 @@ def loads(text: str, *, file: str, environ: Mapping[str, str]) -> Loaded:
     Raises:
         ConfigError: as for ``load``.
     """
+    loaded, fault = _read(text, file=file, environ=environ)
+    if fault is not None:
+        raise fault
+    return loaded
+
+
+def survey(path: Path | None, *, environ: Mapping[str, str]) -> tuple[Loaded, ConfigError | None]:
+    """What of the configuration is valid, and what is wrong with the rest; for diagnoses only.
+
+    An option that is not valid has its default; of a file that is no YAML nothing counts.
+    """
+    fault: ConfigError | None = None
+    if path is not None:
+        try:
+            return _read(read_text(path), file=shown_path(path), environ=environ)
+        except ConfigError as error:
+            fault = error
+    loaded, also = _read("", file="", environ=environ)
+    return loaded, fault or also
+
+
+def _read(
+    text: str, *, file: str, environ: Mapping[str, str]
+) -> tuple[Loaded, ConfigError | None]:
     root = parse_document(text, file=file)
     merge = Merge(flatten(root), environ)
     config = settled(merge.build(Config, ""), merge.origins)
     merge.note_unknown_variables()
     idle = [_report(finding, merge) and finding.idle for finding in findings(config)]
+    fault: ConfigError | None = None
     if merge.problems:
         empty = f"{file}: the file is empty\n" if root is None and file else ""
         kind = NothingSelectedError if len(merge.problems) == sum(idle) else ConfigError
-        raise kind(empty + _message(merge.problems, file))
+        fault = kind(empty + _message(merge.problems, file))
     notices = sorted(merge.notices, key=lambda notice: notice[0])
-    return Loaded(
+    loaded = Loaded(
         config=config,
         origins=MappingProxyType(merge.origins),
         # Options that share a variable have the same to say of it.
@@ -88,6 +113,7 @@ def loads(text: str, *, file: str, environ: Mapping[str, str]) -> Loaded:
         ),
         file=file,
     )
+    return loaded, fault
 
 
 def _report(finding: Finding, merge: Merge) -> bool:

@@ -1,6 +1,6 @@
-"""What is looked at on the host and at the exporters' other ends, each a Check.
+"""What is looked at on the host, each a Check.
 
-Nothing is changed, and nothing but an empty export request is sent. Checks that a start makes as
+Nothing is changed. Checks that a start makes as
 well are those of ``kernel.preflight``; here they become one list with the rest.
 """
 
@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import http.client
 import shutil
-import socket
-import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from otelauto.kernel import features, preflight
+from otelauto.kernel.driver import first_pid_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otelauto.config.exports import OtelMetricsExport
     from otelauto.config.schema import Config
     from otelauto.kernel.features import Features
 
@@ -32,11 +29,9 @@ __all__ = [
     "clock",
     "container",
     "disk",
-    "endpoint",
     "hooks",
     "host",
     "probed_hooks",
-    "scrape_port",
     "toolchain",
 ]
 
@@ -46,7 +41,6 @@ _CHILD: Final = (
     " print(getattr(bcc, '__version__', '?'), llvm.group(1) if llvm else '?')"
 )
 _CHILD_SECONDS: Final = 30
-_ANSWER_SECONDS: Final = 5.0
 _TIMEX_BYTES: Final = 256  # struct timex is 208 bytes
 _TIME_ERROR: Final = 5
 _LOW_DISK_BYTES: Final = 64 << 20
@@ -73,9 +67,6 @@ class Check:
 
 def toolchain(candidates: tuple[str, ...]) -> tuple[str, str]:
     """("0.26.0, LLVM 14", "") of the first bcc that imports, or ("", the reason)."""
-    version, reason = preflight.import_bcc(candidates)
-    if not version:
-        return "", reason
     for python in candidates:
         try:
             done = subprocess.run(
@@ -90,7 +81,8 @@ def toolchain(candidates: tuple[str, ...]) -> tuple[str, str]:
             continue
         bcc, _, llvm = done.stdout.strip().partition(" ")
         return f"{bcc}, LLVM {'built in' if llvm == '?' else llvm}", ""
-    return version, ""
+    # Once more, for the reason.
+    return preflight.import_bcc(candidates)
 
 
 def host(config: Config) -> Iterator[Check]:
@@ -127,17 +119,22 @@ def probed_hooks() -> Check:
 
 
 def container(root: Path = Path("/")) -> Check:
-    """Whether the agent stands in a container, which is not the whole host."""
+    """Whether the agent has process ids of its own, and so does not see the whole host."""
     try:
         kind = (root / "run/systemd/container").read_text().strip()
     except OSError:
         kind = "docker" if (root / ".dockerenv").exists() else ""
-    if not kind:
-        return Check("container", "pass", "not in a container")
+    where = f"in a container ({kind})" if kind else "not in a container"
+    try:
+        own = first_pid_namespace(root / "proc") is not None
+    except OSError as error:
+        return Check("container", "warn", f"{where}; its process ids: {error.strerror}")
+    if not own:
+        return Check("container", "pass", f"{where}; the host's process ids are seen")
     return Check(
         "container",
         "warn",
-        f"in a container ({kind}): only its own processes are seen",
+        f"{where}, in a namespace of process ids: processes outside it are not seen",
         "for the whole host give it the host's process ids (podman and docker: --pid=host)",
     )
 
@@ -179,78 +176,3 @@ def _comm(path: Path) -> str:
         return path.read_text(errors="replace").strip()
     except OSError:  # it ended meanwhile
         return ""
-
-
-def scrape_port(config: Config) -> Check:
-    """Whether the Prometheus endpoint can have its port, or has it."""
-    export, name = config.prometheus_export, "prometheus_export"
-    where = f"{export.listen_address}:{export.port}"
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            export.listen_address or None,
-            export.port,
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_PASSIVE,
-        )[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        why = f"{where}: {(error.strerror or str(error)).lower()}"
-        if error.errno == errno.EADDRINUSE:
-            remedy = "fine if the agent runs; else stop what listens there (ss -ltnp shows it)"
-            return Check(name, "warn", why, remedy, code=4)
-        return Check(name, "fail", why, f"set another {name}.listen_address or port", code=4)
-    return Check(name, "pass", f"{where} is free")
-
-
-def endpoint(export: OtelMetricsExport) -> Check:
-    """Whether the OTLP endpoint answers, and takes the credentials: an empty export is sent."""
-    name, url = "otel_metrics_export", export.url
-    if url is None:
-        return Check(name, "pass", "off")
-    parts = url.parts
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        if export.resolved_protocol == "grpc":
-            socket.create_connection((parts.hostname or "", port), _ANSWER_SECONDS).close()
-            return Check(name, "pass", f"{url} takes connections; credentials were not tried")
-        status = _post(export, parts.hostname or "", port, secure=parts.scheme == "https")
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        remedy = "is the collector running, the name right, the port open, the certificate known?"
-        return Check(name, "fail", f"{url}: {error or type(error).__name__}", remedy, code=4)
-    return _answered(name, f"{url} answers {status}", status)
-
-
-def _answered(name: str, why: str, status: int) -> Check:
-    if 200 <= status < 300:
-        return Check(name, "pass", why)
-    if status in {401, 403}:
-        return Check(name, "fail", why, f"it refuses the credentials of {name}.headers", code=4)
-    if status in {404, 405}:
-        return Check(name, "fail", why, "that path takes no OTLP: look at the endpoint", code=4)
-    return Check(name, "warn", why, "it answers, but takes no metrics now", code=4)
-
-
-def _post(export: OtelMetricsExport, host_name: str, port: int, *, secure: bool) -> int:
-    """The status of an export of nothing: no bytes are the empty message."""
-    connection: http.client.HTTPConnection
-    if secure:
-        context = ssl.create_default_context(cafile=export.certificate or None)
-        if export.client_certificate:
-            context.load_cert_chain(export.client_certificate, export.client_key or None)
-        if export.insecure_skip_verify:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(
-            host_name, port, timeout=_ANSWER_SECONDS, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(host_name, port, timeout=_ANSWER_SECONDS)
-    headers = {"Content-Type": "application/x-protobuf"}
-    headers |= {key: value.reveal() for key, value in export.headers}
-    target = export.url.parts._replace(scheme="", netloc="", fragment="").geturl()  # type: ignore[union-attr]
-    try:
-        connection.request("POST", target or "/", b"", headers)
-        return connection.getresponse().status
-    finally:
-        connection.close()

@@ -10,14 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from otelauto.config.load import load
-from otelauto.config.schema import Config
+from otelauto.config.load import survey
 from otelauto.doctor import checks
 from otelauto.doctor.checks import Check
-from otelauto.errors import ConfigError, NothingSelectedError
+from otelauto.doctor.exporters import exporters
+from otelauto.errors import NothingSelectedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from otelauto.config.schema import Config
 
 __all__ = ["as_json", "as_text", "doctor", "exit_code"]
 
@@ -67,21 +69,20 @@ def _all(path: Path | None, environ: Mapping[str, str]) -> Iterator[Check]:
     yield checks.clock()
     yield checks.disk(Path(config.routes.state_directory or "/"))
     yield checks.agents()
-    if config.otel_metrics_export.enabled:
-        yield checks.endpoint(config.otel_metrics_export)
-    if config.prometheus_export.enabled:
-        yield checks.scrape_port(config)
+    yield from exporters(config)
 
 
 def _configuration(path: Path | None, environ: Mapping[str, str]) -> tuple[Config, Check]:
+    """What of it is valid, for the other checks, and the verdict."""
     name = "configuration"
-    try:
-        loaded = load(path, environ=environ)
-    except NothingSelectedError as error:
-        return Config(), Check(name, "warn", str(error), "select something before a start")
-    except ConfigError as error:
-        if path is None:
-            return Config(), Check(name, "warn", "none was given", "try -config FILE")
-        why = str(error).replace("\n", "; ")
-        return Config(), Check(name, "fail", why, "otelauto check FILE says the same", code=2)
-    return loaded.config, Check(name, "pass", f"{loaded.file or 'the environment'} is valid")
+    loaded, fault = survey(path, environ=environ)
+    if fault is None:
+        verdict = Check(name, "pass", f"{loaded.file or 'the environment'} is valid")
+    elif isinstance(fault, NothingSelectedError):
+        verdict = Check(name, "warn", str(fault), "select something before a start")
+    elif path is None and str(fault) == str(survey(None, environ={})[1]):
+        verdict = Check(name, "warn", "none was given", "try -config FILE")
+    else:
+        why = str(fault).replace("\n", "; ")
+        verdict = Check(name, "fail", why, "otelauto check FILE says the same", code=2)
+    return loaded.config, verdict

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from otelauto.config.load import load, loads
-from otelauto.errors import ConfigError
+from otelauto.config.load import load, loads, survey
+from otelauto.errors import ConfigError, NothingSelectedError
 
 SEED = """\
 ebpf:
@@ -188,3 +188,31 @@ def test_any_environment_is_a_configuration_or_a_config_error(environ):
     except ConfigError as error:
         message = error.message
     assert message
+
+
+def test_a_survey_gives_what_is_valid_and_what_is_wrong_with_the_rest(tmp_path):
+    path = tmp_path / "o.yml"
+    path.write_text("open_port: 80\nprometheus_export: {port: 9400, path: nonsense}\n")
+    loaded, fault = survey(path, environ={})
+    assert (9400, "/metrics") == (
+        loaded.config.prometheus_export.port, loaded.config.prometheus_export.path
+    )  # fmt: skip
+    with pytest.raises(ConfigError) as error:
+        load(path, environ={})
+    assert str(error.value) == str(fault)
+
+
+def test_a_survey_of_a_file_without_a_selector_has_its_exporters(tmp_path):
+    path = tmp_path / "o.yml"
+    path.write_text("prometheus_export: {port: 9400}\n")
+    loaded, fault = survey(path, environ={})
+    assert 9400 == loaded.config.prometheus_export.port
+    assert isinstance(fault, NothingSelectedError)
+
+
+def test_a_survey_of_what_is_no_yaml_has_the_environment(tmp_path):
+    path = tmp_path / "o.yml"
+    path.write_text("a: [\n")
+    loaded, fault = survey(path, environ={"PROMETHEUS_PORT": "9400"})
+    assert 9400 == loaded.config.prometheus_export.port
+    assert str(fault).startswith(f"{path}:")

@@ -66,8 +66,27 @@ def test_without_a_configuration_the_host_is_looked_at(healthy):
     assert {"configuration", "clock", "disk", "container", "other agents"} <= set(names)
 
 
-def test_the_exporters_that_are_on_are_looked_at(healthy, tmp_path, monkeypatch):
-    monkeypatch.setattr(checks, "scrape_port", lambda _: BAD)
+@pytest.mark.parametrize(
+    ("text", "code"), [("open_port: 80\n", 4), ("", 4), ("open_prot: 80\n", 2)]
+)
+def test_the_exporters_of_any_configuration_are_looked_at(healthy, tmp_path, text, code):
+    """Also if it selects nothing, or is not valid otherwise."""
     path = tmp_path / "o.yml"
-    path.write_text("open_port: 80\nprometheus_export: {port: 9400}\n")
-    assert 3 == run(path)[0]
+    path.write_text(f"{text}otel_metrics_export: {{endpoint: 'http://127.0.0.1:1'}}\n")
+    given, shown = run(path, machine=True)
+    found = {each["name"]: each["state"] for each in json.loads(shown)["checks"]}
+    assert (code, "fail") == (given, found["otel_metrics_export"])
+
+
+def test_a_bad_variable_is_told_without_a_file(healthy):
+    out = io.StringIO()
+    assert 2 == command.doctor(None, {"PROMETHEUS_PORT": "x"}, machine=False, out=out)
+    assert "PROMETHEUS_PORT" in out.getvalue().splitlines()[0]
+
+
+def test_a_file_that_is_no_yaml_is_told_and_the_host_looked_at(healthy, tmp_path):
+    path = tmp_path / "o.yml"
+    path.write_text("a: [\n")
+    code, text = run(path)
+    assert 2 == code
+    assert "clock" in text
