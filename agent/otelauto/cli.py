@@ -1,4 +1,4 @@
-"""The command line: `otelauto -config FILE`, and `otelauto` check, config, doctor, explain.
+"""The command line: `otelauto -config FILE`, and `otelauto` check, config, doctor, explain, top.
 
 Only the reading of arguments and the exit code live here. Exit codes: 0 done, 1 an error of the
 agent itself, 2 the configuration or the arguments are not valid, 3 this host cannot be
@@ -50,14 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(given: list[str]) -> int:
-    if given[:1] == ["check"]:
-        return _check(given[1:])
-    if given[:1] == ["config"]:
-        return _config(given[1:])
-    if given[:1] == ["doctor"]:
-        return _doctor(given[1:])
-    if given[:1] == ["explain"]:
-        return _explain(given[1:])
+    commands = {
+        "check": _check,
+        "config": _config,
+        "doctor": _doctor,
+        "explain": _explain,
+        "top": _top,
+    }
+    if given and given[0] in commands:
+        return commands[given[0]](given[1:])
     if given[:1] == ["version"]:
         sys.stdout.write(f"otelauto {__version__}\n")
         return 0
@@ -78,6 +79,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         "config": _config_parser(),
         "doctor": _doctor_parser(),
         "explain": _explain_parser(),
+        "top": _top_parser(),
     }
 
 
@@ -86,7 +88,7 @@ def _run_parser() -> argparse.ArgumentParser:
         prog="otelauto",
         description=_DESCRIPTION,
         epilog=_EXIT_CODES + "; other commands: check [FILE], config "
-        "{reference,schema,example,effective} [FILE], doctor, explain WHAT, version",
+        "{reference,schema,example,effective} [FILE], doctor, explain WHAT, top, version",
     )
     # One dash as in the original, two as everywhere.
     parser.add_argument(
@@ -166,6 +168,44 @@ def _explain_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _top_parser() -> argparse.ArgumentParser:
+    from otelauto.top.table import SORTS  # noqa: PLC0415 - as above
+
+    parser = argparse.ArgumentParser(
+        prog="otelauto top",
+        description="Show rate, errors and durations of services and routes, live, as the running"
+        " agent's Prometheus page has them.",
+    )
+    _add_file(parser)
+    parser.add_argument(
+        "--url", default="", help="the page; else that of prometheus_export in the configuration"
+    )
+    parser.add_argument(
+        "--by", choices=("route", "service"), default="route", help="what a line is about"
+    )
+    parser.add_argument("--sort", choices=SORTS, default="rate", help="the order of the lines")
+    parser.add_argument(
+        "--filter", default="", metavar="TEXT", help="only services, methods and routes with it"
+    )
+    parser.add_argument(
+        "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between two tables"
+    )
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="print one table and end; all but the rate is since the agent's start",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0.1 to 3600 seconds")
+    return value
+
+
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
@@ -212,6 +252,20 @@ def _explain(given: list[str]) -> int:
         os.environ,
         url_path=options.path,
         machine=options.json,
+        out=sys.stdout,
+    )
+
+
+def _top(given: list[str]) -> int:
+    options = _top_parser().parse_args(given)
+    from otelauto.top.command import View, source, top  # noqa: PLC0415 - as above
+
+    return top(
+        source(options.file, os.environ, options.url),
+        View(sort=options.sort, wanted=options.filter, services=options.by == "service"),
+        once=options.once,
+        machine=options.json,
+        interval_seconds=options.interval,
         out=sys.stdout,
     )
 

@@ -18,7 +18,7 @@ TESTS = ROOT / "tests"
 LAYERS = (
     ("errors", "model", "options", "typing", "logs"),
     ("abi",), ("routes",), ("config",), ("kernel",), ("discovery",), ("metrics",), ("spans",),
-    ("export",), ("life",), ("doctor",), ("app",), ("cli",),
+    ("export",), ("life",), ("doctor",), ("top",), ("app",), ("cli",),
 )  # fmt: skip
 #: Runs on the distribution's Python, alone: it is no part of the agent's imports.
 LOADER_CHILD = PACKAGE / "kernel" / "_loader_child.py"

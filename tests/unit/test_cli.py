@@ -41,7 +41,7 @@ def test_the_start_condition_says_1_of_it(idle, capsys):
 
 def test_each_command_has_a_parser_and_each_of_its_arguments_a_help():
     parsers = cli.parsers()
-    assert ["", "check", "config", "doctor", "explain"] == list(parsers)
+    assert ["", "check", "config", "doctor", "explain", "top"] == list(parsers)
     for parser in parsers.values():
         actions = [action for action in parser._actions if action.help is not argparse.SUPPRESS]
         assert [] == [action.dest for action in actions if not action.help]

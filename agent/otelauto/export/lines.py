@@ -19,18 +19,20 @@ from otelauto.model import HistogramPoint
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from otelauto.model import Attributes, AttributeValue, Collect, Snapshot
 
-__all__ = ["LinePrinter", "Row", "json_lines", "rows", "table"]
+__all__ = [
+    "LinePrinter", "Row", "columns", "duration_text", "json_lines", "rows", "status_class",
+    "table",
+]  # fmt: skip
 
 _SIDES = {catalog.HTTP_SERVER_DURATION.name: "in", catalog.HTTP_CLIENT_DURATION.name: "out"}
 _HEADINGS = (
     "SERVICE", "DIR", "METHOD", "ROUTE", "STATUS", "REQ/S", "ERR%", "P50", "P95", "P99"
 )  # fmt: skip
-_ROUTE = _HEADINGS.index("ROUTE")
-_ROUTE_MIN_CHARACTERS = 12
+_FLEXIBLE_MIN_CHARACTERS = 12
 _RIGHT = frozenset({"REQ/S", "ERR%", "P50", "P95", "P99"})
 
 
@@ -86,7 +88,7 @@ def rows(before: Snapshot | None, after: Snapshot) -> tuple[Row, ...]:
             continue
         starts.append(now.start_unix_nano)
         fields = dict(attributes)
-        status, failed = _status(fields, side)
+        status, failed = status_class(fields, side)
         key = (
             _service(resource),
             side,
@@ -124,23 +126,41 @@ def table(found: Sequence[Row], *, width: int = 0, limit: int = 0) -> str:
         limit: at most so many rows, and a line that says how many there are more; 0: all.
     """
     shown = found[:limit] if limit else found
-    cells = [list(_HEADINGS), *([_printable(one) for one in _cells(row)] for row in shown)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADINGS))]
-    if width:
-        surplus = sum(widths) + 2 * (len(widths) - 1) - width
-        widths[_ROUTE] = max(_ROUTE_MIN_CHARACTERS, widths[_ROUTE] - max(0, surplus))
-    lines = [
-        "  ".join(
-            _cut(cell, room).rjust(room) if heading in _RIGHT else _cut(cell, room).ljust(room)
-            for cell, room, heading in zip(line, widths, _HEADINGS, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
+    lines = columns(
+        [_HEADINGS, *(_cells(row) for row in shown)], right=_RIGHT, flexible="ROUTE", width=width
+    )
     if not shown:
         lines.append("(no requests yet)")
     if len(found) > len(shown):
         lines.append(f"... and {len(found) - len(shown)} more")
     return "\n".join(lines) + "\n"
+
+
+def columns(
+    lines: Sequence[Sequence[str]], *, right: Collection[str], flexible: str, width: int = 0
+) -> list[str]:
+    """Lines of text with their cells below each other, fit for a terminal.
+
+    Args:
+        lines: the headings first.
+        right: headings of the columns that are flush right.
+        flexible: heading of the column that is cut so that lines fit.
+        width: characters of a line; 0: do not cut.
+    """
+    cells = [[_printable(one) for one in line] for line in lines]
+    headings = cells[0]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if width:
+        surplus = sum(widths) + 2 * (len(widths) - 1) - width
+        place = headings.index(flexible)
+        widths[place] = max(_FLEXIBLE_MIN_CHARACTERS, widths[place] - max(0, surplus))
+    return [
+        "  ".join(
+            _cut(cell, room).rjust(room) if heading in right else _cut(cell, room).ljust(room)
+            for cell, room, heading in zip(line, widths, headings, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
 
 
 def json_lines(found: Sequence[Row], *, time_unix_nano: int) -> str:
@@ -258,7 +278,8 @@ def _since(before: HistogramPoint | None, now: HistogramPoint) -> HistogramPoint
     )
 
 
-def _status(fields: dict[str, AttributeValue], side: str) -> tuple[str, bool]:
+def status_class(fields: Mapping[str, AttributeValue], side: str) -> tuple[str, bool]:
+    """Class of the status, such as "2xx", else the error type; and whether it is an error."""
     code = fields.get("http.response.status_code")
     failure = fields.get("error.type")
     if not isinstance(code, int) or code <= 0:
@@ -313,13 +334,14 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.status,
         f"{row.rate:.1f}",
         f"{100 * row.error_share:.1f}",
-        _duration(row.p50_seconds),
-        _duration(row.p95_seconds),
-        _duration(row.p99_seconds),
+        duration_text(row.p50_seconds),
+        duration_text(row.p95_seconds),
+        duration_text(row.p99_seconds),
     )
 
 
-def _duration(seconds: float | None) -> str:
+def duration_text(seconds: float | None) -> str:
+    """With three digits and its unit; "-" for None."""
     if seconds is None:
         return "-"
     for unit, factor in (("us", 1e6), ("ms", 1e3)):
