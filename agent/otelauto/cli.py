@@ -209,14 +209,24 @@ def _seconds(text: str) -> float:
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
-        type=Path,
+        type=_path,
         nargs="?",
-        default=_default_path(),
+        default=argparse.SUPPRESS,  # else one that is missing undoes -config
         help="configuration file; without it, the environment variables alone count",
     )
     parser.add_argument(
-        "-config", "--config", type=Path, dest="file", metavar="FILE", help=argparse.SUPPRESS
+        "-config",
+        "--config",
+        type=Path,
+        dest="file",
+        metavar="FILE",
+        default=_default_path(),
+        help=argparse.SUPPRESS,
     )
+
+
+def _path(text: str) -> Path | str:
+    return text if text is argparse.SUPPRESS else Path(text)
 
 
 def _check(given: list[str]) -> int:

@@ -138,6 +138,22 @@ def test_a_valid_configuration_passes_the_check(idle, capsys):
     assert 0 == cli.main(["check", str(idle)])
 
 
+@pytest.mark.parametrize("command", ["check", "doctor", "top"])
+@pytest.mark.parametrize("given", [["o.yml"], ["-config", "o.yml"], ["--config", "o.yml"]])
+def test_a_command_takes_the_file_with_and_without_the_option(command, given):
+    assert Path("o.yml") == cli.parsers()[command].parse_args(given).file
+
+
+@pytest.mark.parametrize("command", ["check", "doctor", "top"])
+def test_a_command_without_a_file_has_that_of_the_variable(monkeypatch, command):
+    monkeypatch.delenv("BEYLA_CONFIG_PATH", raising=False)
+    monkeypatch.setenv("OTELAUTO_CONFIG_PATH", "v.yml")
+    assert Path("v.yml") == cli.parsers()[command].parse_args([]).file
+    assert Path("o.yml") == cli.parsers()[command].parse_args(["-config", "o.yml"]).file
+    monkeypatch.delenv("OTELAUTO_CONFIG_PATH")
+    assert cli.parsers()[command].parse_args([]).file is None
+
+
 @pytest.mark.parametrize("arguments", [["-config"], ["config"], ["config", "nonsense"], ["stray"]])
 def test_arguments_that_are_none_have_exit_code_2_and_a_usage(capsys, arguments):
     with pytest.raises(SystemExit) as end:
