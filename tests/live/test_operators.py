@@ -1,4 +1,4 @@
-"""What operators are told is what the running agent does: `otelauto explain` and `otelauto top`."""
+"""What operators are told is what the running agent does: `otelauto explain` and `top`."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_services_are_shown_on_demand(served, tmp_path):
 
 def test_a_page_that_cannot_be_read_is_told_with_what_to_do(served, tmp_path):
     url = f"http://127.0.0.1:{served.port}/m"
-    with pytest.raises(OtelautoError, match="Unauthorized.*is the agent running"):
+    with pytest.raises(OtelautoError, match=r"Unauthorized.*is the agent running"):
         shown(source(None, {}, url))
     served.stop()
     with pytest.raises(OtelautoError, match="refused"):

@@ -50,7 +50,7 @@ def test_a_route_that_is_unknown_is_a_dash_and_no_answer_is_an_error():
 
 
 def test_text_that_is_no_page_is_refused():
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match="metric name"):
         read_page("<html><body class='x'>hello")
 
 
