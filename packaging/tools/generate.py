@@ -12,11 +12,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cli_page
+import metrics_page
+
 ROOT = Path(__file__).resolve().parents[2]
 
-#: A file, and the verb of `otelauto config` that prints it.
+#: A file, and the verb of `otelauto config` that prints it, or what returns its content.
 PRODUCERS = {
+    "docs/cli.md": cli_page.page,
     "docs/configuration.md": "reference",
+    "docs/metrics.md": metrics_page.page,
     "docs/otelauto.schema.json": "schema",
     "packaging/otelauto.yml": "example",
 }
@@ -37,9 +42,9 @@ def main() -> int:
     check = "--check" in sys.argv[1:]
     layout = [sys.executable, str(ROOT / "packaging/tools/gen_abi.py"), *sys.argv[1:]]
     stale = subprocess.run(layout, check=False).returncode != 0
-    for name, verb in PRODUCERS.items():
+    for name, source in PRODUCERS.items():
         path = ROOT / name
-        new = printed(verb)
+        new = printed(source) if isinstance(source, str) else source()
         if path.exists() and path.read_bytes() == new:
             continue
         if check:
