@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from otelauto.cli import main, parsers
+from otelauto.metrics.catalog import CATALOG
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,3 +39,10 @@ def test_every_configuration_is_valid(text, tmp_path, monkeypatch, capsys):
     path.write_text(text)
     monkeypatch.setattr("sys.argv", ["otelauto", "check", str(path)])
     assert main() == 0, capsys.readouterr()
+
+
+def test_troubleshooting_names_metrics_that_exist():
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    named = set(re.findall(r"`(otelauto\.[a-z._]+)`", text))
+    assert named
+    assert set() == named - {entry.metric.name for entry in CATALOG}
