@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -62,12 +61,12 @@ def test_the_lint_finds_wrong_names() -> None:
     assert unknown("sum by (colour) (otelauto_losses_total)") == ["colour"]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 @pytest.mark.parametrize(
     ("verb", "name"), [("check", "otelauto.rules.yml"), ("test", "otelauto.rules.test.yml")]
 )
-def test_promtool_accepts(verb: str, name: str) -> None:
+def test_promtool_accepts(need, verb: str, name: str) -> None:
     """The rules are valid, and their own tests pass."""
+    need("promtool")
     command = ["promtool", verb, "rules", name]
     done = subprocess.run(command, cwd=RULES, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
