@@ -30,7 +30,7 @@ SECONDS_SHOWN ?= 10
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup setup-test demo test package repo test-packages setup-ansible lint-ansible sanity-ansible molecule lint format generate check-generated bench vm clean
+.PHONY: help setup setup-test demo test package repo test-packages setup-ansible lint-ansible sanity-ansible molecule lint format generate check-generated bench bench-compare vm clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -100,6 +100,9 @@ check-generated: $(STAMPS)/setup ## Fail if a generated file differs from what i
 
 bench: $(STAMPS)/setup $(STAMPS)/setup-test ## Measure the cost and the exactness (root; about 4 minutes)
 	@$(BIN)/python -m tests.bench.bench $(BENCH_ARGS)
+
+bench-compare: $(STAMPS)/setup $(STAMPS)/setup-test ## Compare the cost with the OpenTelemetry SDK's (root; about 3 minutes)
+	@$(BIN)/python -m tests.bench.compare $(BENCH_ARGS)
 
 vm: $(STAMPS)/setup $(STAMPS)/setup-vm ## Prove it on the kernels 5.10, 6.1 and 6.12 in emulated machines (root)
 	@OTELAUTO_REQUIRE=vm $(BIN)/pytest tests/vm $(PYTEST_ARGS)
