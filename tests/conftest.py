@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 SUPERVISORS = pytest.StashKey[list[Supervisor]]()
 live_reason_once = functools.cache(live_reason)
+
+
+def pytest_configure() -> None:
+    """A shell starts background jobs with SIGINT ignored; their programs would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def required(kind: str) -> bool:
