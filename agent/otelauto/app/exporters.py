@@ -23,12 +23,13 @@ from otelauto.metrics.selfstats import ExporterFacts
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from otelauto.config.exports import OtelMetricsExport, OtelTracesExport
     from otelauto.config.schema import Config
     from otelauto.export.otlp import OtlpExporter
     from otelauto.export.prometheus import PrometheusExporter
     from otelauto.model import Collect, Snapshot
 
-__all__ = ["Exporters", "otlp_settings", "prometheus_settings"]
+__all__ = ["Exporters", "otlp_settings", "prometheus_settings", "transport_settings"]
 
 _PRINT_SECONDS = 5.0
 #: Share of the time to stop that is kept for closing what listens and for ending the process.
@@ -36,9 +37,8 @@ _CLOSING_SHARE = 0.2
 _CLOSING_SECONDS_MAX = 1.0
 
 
-def otlp_settings(config: Config) -> OtlpSettings | None:
-    """What the OTLP exporter is told; None: it is off."""
-    export = config.otel_metrics_export
+def transport_settings(export: OtelMetricsExport | OtelTracesExport) -> OtlpSettings | None:
+    """What an OTLP exporter of either signal is told of its receiver; None: it is off."""
     url = export.url
     if not export.enabled or url is None:
         return None
@@ -53,6 +53,17 @@ def otlp_settings(config: Config) -> OtlpSettings | None:
         client_key=export.client_key,
         client_certificate=export.client_certificate,
         insecure_skip_verify=export.insecure_skip_verify,
+    )
+
+
+def otlp_settings(config: Config) -> OtlpSettings | None:
+    """What the OTLP exporter is told; None: it is off."""
+    export = config.otel_metrics_export
+    settings = transport_settings(export)
+    if settings is None:
+        return None
+    return replace(
+        settings,
         temporality=cast("Literal['cumulative', 'delta', 'lowmemory']", export.temporality),
         interval_seconds=export.interval_seconds,
     )

@@ -6,10 +6,11 @@ Only this wiring lives here. The exporter's packages are heavy and are imported 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from otelauto import __version__
-from otelauto.export.settings import OtlpSettings, SpanBatches
+from otelauto.app.exporters import transport_settings
+from otelauto.export.settings import SpanBatches
 from otelauto.export.span_lines import json_line, text_line
 from otelauto.metrics.selfstats import ExporterFacts
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from otelauto.config.schema import Config
     from otelauto.export.otlp_spans import OtlpSpanExporter
+    from otelauto.export.settings import OtlpSettings
     from otelauto.model import Span
 
 __all__ = ["SpanSinks", "span_batches", "span_settings"]
@@ -28,22 +30,7 @@ _REPLACED_SECONDS = 1.0
 
 def span_settings(config: Config) -> OtlpSettings | None:
     """What the exporter of spans is told; None: it is off."""
-    export = config.otel_traces_export
-    url = export.url
-    if not export.enabled or url is None:
-        return None
-    return OtlpSettings(
-        endpoint=url.reveal(),
-        protocol=cast("Literal['http/protobuf', 'grpc']", export.resolved_protocol),
-        headers=tuple((name, value.reveal()) for name, value in export.headers),
-        timeout_seconds=export.timeout_seconds,
-        export_timeout_seconds=export.export_timeout_seconds,
-        compression=cast("Literal['none', 'gzip']", export.compression),
-        certificate=export.certificate,
-        client_key=export.client_key,
-        client_certificate=export.client_certificate,
-        insecure_skip_verify=export.insecure_skip_verify,
-    )
+    return transport_settings(config.otel_traces_export)
 
 
 def span_batches(config: Config) -> SpanBatches:
