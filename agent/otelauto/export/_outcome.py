@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol, TypeAlias
 
 __all__ = [
+    "TOO_LARGE",
     "Outcome",
     "Signal",
     "Transport",
@@ -24,6 +25,8 @@ __all__ = [
 
 Signal: TypeAlias = Literal["metrics", "traces"]
 
+#: Reasons by which a receiver says that the request is too large: smaller ones may be accepted.
+TOO_LARGE = frozenset({"413", "RESOURCE_EXHAUSTED"})
 #: A receiver that asks for more patience than this is asked again after this.
 _RETRY_AFTER_MAX_SECONDS = 3600.0
 _DETAIL_CHARACTERS = 200

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OtlpExporter", "OtlpStatus"]
 
-#: The receiver finds the request too large; requests are halved down to the second number.
-_TOO_LARGE = frozenset({"413", "RESOURCE_EXHAUSTED"})
+#: Requests that are too large for the receiver are halved down to this.
 _BATCH_POINTS_MIN = 100
 _DELTA_KINDS: Mapping[str, frozenset[str]] = {
     "cumulative": frozenset(),
@@ -237,7 +236,7 @@ class OtlpExporter:
             outcome = Outcome("collect", _outcome.root_cause(error))
             self._account(outcome, None)
         self._failures = self._failures + 1 if outcome.retryable else 0
-        if outcome.reason in _TOO_LARGE and not outcome.retryable:
+        if outcome.reason in _outcome.TOO_LARGE and not outcome.retryable:
             self._batch_points = max(_BATCH_POINTS_MIN, self._batch_points // 2)
         return outcome
 

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OtlpSpanExporter", "SpanStatus"]
 
-#: The receiver finds the request too large; requests are halved down to the second number.
-_TOO_LARGE = frozenset({"413", "RESOURCE_EXHAUSTED"})
+#: Requests that are too large for the receiver are halved down to this.
 _BATCH_MIN = 64
 #: No request is given less time than this.
 _REQUEST_SECONDS_MIN = 0.05
@@ -226,7 +225,11 @@ class OtlpSpanExporter:
                 continue
             self._failed(outcome)
             failures += 1
-            if outcome.reason in _TOO_LARGE and not outcome.retryable and size > _BATCH_MIN:
+            if (
+                outcome.reason in _outcome.TOO_LARGE
+                and not outcome.retryable
+                and size > _BATCH_MIN
+            ):
                 self._batch_size = max(_BATCH_MIN, min(size, len(data)) // 2)
             elif not (outcome.retryable and self._pause(outcome, failures, deadline)):
                 cause = "shutdown" if outcome.retryable and self._stopping else "export_failed"
