@@ -30,6 +30,7 @@ _EXIT_CODES = (
     "exit codes: 0 done, 1 internal error, 2 configuration not valid, 3 this host cannot be"
     " instrumented, 4 an exporter cannot start"
 )
+_FILE_HELP = "configuration file; without it, the environment variables alone count"
 _VERBS = ("reference", "schema", "example", "effective")
 
 
@@ -90,14 +91,9 @@ def _run_parser() -> argparse.ArgumentParser:
         epilog=_EXIT_CODES + "; other commands: check [FILE], config "
         "{reference,schema,example,effective} [FILE], doctor, explain WHAT, top, version",
     )
-    # One dash as in the original, two as everywhere.
-    parser.add_argument(
-        "-config",
-        "--config",
-        type=Path,
-        metavar="FILE",
-        default=_default_path(),
-        help="configuration file (YAML); without it, the environment variables alone count",
+    _add_config(
+        parser,
+        help_text="configuration file (YAML); without it, the environment variables alone count",
     )
     parser.add_argument("--version", action="version", version=f"otelauto {__version__}")
     return parser
@@ -155,14 +151,7 @@ def _explain_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what", help="a process id, a port that it listens on (also as :8080), or a systemd unit"
     )
-    parser.add_argument(
-        "-config",
-        "--config",
-        type=Path,
-        metavar="FILE",
-        default=_default_path(),
-        help="configuration file; without it, the environment variables alone count",
-    )
+    _add_config(parser, help_text=_FILE_HELP)
     parser.add_argument("--path", help="also say which route this path of a URL gets, and why")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     return parser
@@ -212,16 +201,21 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
         type=_path,
         nargs="?",
         default=argparse.SUPPRESS,  # else one that is missing undoes -config
-        help="configuration file; without it, the environment variables alone count",
+        help=_FILE_HELP,
     )
+    _add_config(parser, dest="file", help_text=argparse.SUPPRESS)
+
+
+def _add_config(parser: argparse.ArgumentParser, *, help_text: str, dest: str = "config") -> None:
+    # One dash as in the original, two as everywhere.
     parser.add_argument(
         "-config",
         "--config",
         type=Path,
-        dest="file",
+        dest=dest,
         metavar="FILE",
         default=_default_path(),
-        help=argparse.SUPPRESS,
+        help=help_text,
     )
 
 
