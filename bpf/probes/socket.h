@@ -378,8 +378,10 @@ static __always_inline int on_route(void *ctx)
 		return 0;
 	settle_route(&s->done, PLACE_ROUTE);
 	settle(&s->done, 0);
+#ifdef SPANS
 	if (s->now.act & ACT_SPAN)
 		jumps.call(ctx, JUMP_SPAN);
+#endif
 	if (s->op.left)
 		jumps.call(ctx, JUMP_STEPS);
 	return 0;
